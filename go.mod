@@ -1,0 +1,3 @@
+module github.com/funcatron/funcatron
+
+go 1.26.0

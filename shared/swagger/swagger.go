@@ -1,0 +1,73 @@
+// Package swagger reads Swagger 2.0 documents into what routing and checking
+// requests need, and nothing else.
+//
+// A Document that Parse returned is usable: every operation has a unique method
+// and path, every `$ref` in its requests is resolved, nothing in it names a file
+// or URL. Parse takes bounded time and memory whatever it is given. A Document
+// never changes.
+package swagger
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/go-openapi/spec"
+)
+
+// MaxDocument is the largest document in bytes that Parse reads.
+const MaxDocument = 4 << 20
+
+// Document is a checked Swagger 2.0 document.
+type Document struct {
+	Title, Version string // of info
+	Host           string // lower case, perhaps with a port; "" serves any host
+	BasePath       string // "" or "/a/b", never with a slash at its end
+	Runtime        Runtime
+	Operations     []*Operation // sorted by path, then method
+
+	// JSON is the document as JSON, with every `$ref` to elsewhere taken out. It
+	// parses to an equal Document.
+	JSON json.RawMessage
+	// Warnings is what Parse found not to be valid and passed over.
+	Warnings []string
+
+	spec *spec.Swagger
+}
+
+// Runtime is the document's `x-funcatron` object, defaults filled in.
+type Runtime struct {
+	Kind        string        // "exec", ...; "" where the document does not say
+	Command     []string      // exec: the words to start, $GOOS and $GOARCH not yet filled in
+	Listen      string        // "unix" or "tcp"
+	Concurrency int           // requests one process handles at once
+	Instances   int           // processes a runner
+	Timeout     time.Duration // of a request, where its operation has none of its own
+}
+
+// Operation is one method on one path, its parameters merged with those of the
+// path (Swagger 2.0, Path Item Object) and its references resolved.
+type Operation struct {
+	ID       string // operationId, or "METHOD path" where there is none; not unique
+	Method   string // upper case
+	Path     string // the template below BasePath, "/simple/{num}"
+	Consumes []string
+	Produces []string
+	Params   []Parameter // everything but the body
+	Body     *Body       // nil where the operation takes none
+	Timeout  time.Duration
+	Retry    bool // x-funcatron: {retry: true}: may be run again although its method is not idempotent
+}
+
+// Body is an operation's `in: body` parameter.
+type Body struct {
+	Name     string
+	Required bool
+	// Schema is expanded but for references that lead back to themselves; those
+	// resolve against Root.
+	Schema *spec.Schema
+	Root   *spec.Swagger
+}
+
+// Parameter is a resolved non-body parameter. It is go-openapi's, so that its
+// validators can be made from it.
+type Parameter = spec.Parameter
