@@ -1,0 +1,20 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// writeMetrics writes the Prometheus text format, version 0.0.4.
+func writeMetrics(w http.ResponseWriter, sets []*metrics.Set) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	for i, s := range sets {
+		if s != nil && !slices.Contains(sets[:i], s) {
+			s.WritePrometheus(w)
+		}
+	}
+	metrics.WriteProcessMetrics(w)
+}
