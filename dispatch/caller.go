@@ -1,0 +1,190 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/funcatron/funcatron/shared/envelope"
+)
+
+// ErrDeadline means that the time for a call was over before its reply came.
+var ErrDeadline = errors.New("no reply within the deadline")
+
+// errStale is why an item never left its lane: its deadline passed there.
+var errStale = errors.New("deadline passed before it was sent")
+
+// Request is what a Caller sends. AppendTo appends the whole envelope of the
+// request, for the call and the time left that it is told.
+type Request interface {
+	AppendTo(dst []byte, call uint64, left time.Duration) []byte
+}
+
+// CallerOptions configures a Caller.
+type CallerOptions struct {
+	Prefix      string // of the reply queue's name
+	MaxPending  int    // calls that wait for their reply, at most
+	MaxPerQueue int    // of those, to one queue: one slow deployment leaves room for the others
+	Log         *slog.Logger
+	Metrics     *metrics.Set
+}
+
+// DefaultCallerOptions are good for a gateway of one process.
+func DefaultCallerOptions() CallerOptions {
+	return CallerOptions{Prefix: "replies-", MaxPending: 16384, MaxPerQueue: 12288, Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()}
+}
+
+func (o CallerOptions) validate() error {
+	if o.MaxPending < 1 || o.MaxPending > 1<<indexBits-1 {
+		return fmt.Errorf("MaxPending is %d, must be from 1 to %d", o.MaxPending, 1<<indexBits-1)
+	}
+	if o.MaxPerQueue < 1 {
+		return fmt.Errorf("MaxPerQueue is %d, must be at least 1", o.MaxPerQueue)
+	}
+	return nil
+}
+
+// Caller is the asking side of request/reply: it publishes requests and matches
+// the replies that arrive in its own queue with the calls that wait for them.
+//
+// Every call ends: with its reply, with the broker's error, or at its deadline. A
+// reply nobody waits for any more is counted and dropped.
+type Caller struct {
+	broker Broker
+	opts   CallerOptions
+	table  *pending
+	lanes  lanes
+	inbox  atomic.Pointer[string] // the reply queue's name; nil while there is none
+	late   *metrics.Counter
+	broken *metrics.Counter
+}
+
+// NewCaller makes a Caller; Run makes it work.
+func NewCaller(b Broker, o CallerOptions) (*Caller, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("make caller: %w", err)
+	}
+	c := &Caller{broker: b, opts: o, table: newPending(o.MaxPending)}
+	c.lanes.broker = b
+	c.lanes.replyTo = func() string {
+		if name := c.inbox.Load(); name != nil {
+			return *name
+		}
+		return ""
+	}
+	m := o.Metrics
+	c.late = m.NewCounter("funcatron_gateway_late_replies_total")
+	c.broken = m.NewCounter("funcatron_gateway_unreadable_replies_total")
+	m.NewGauge("funcatron_gateway_pending_requests", func() float64 { return float64(c.Pending()) })
+	m.NewGauge(`funcatron_gateway_bus_messages_total`, func() float64 { return float64(c.lanes.batches.messages.Load()) })
+	m.NewGauge(`funcatron_gateway_bus_requests_total`, func() float64 { return float64(c.lanes.batches.items.Load()) })
+	return c, nil
+}
+
+// Run keeps the reply queue until ctx ends, and fails what still waits then.
+func (c *Caller) Run(ctx context.Context) error {
+	err := c.broker.Inbox(ctx, c.opts.Prefix, c.opened, c.receive)
+	c.opened("")
+	if err != nil {
+		return fmt.Errorf("keep reply queue: %w", err)
+	}
+	return nil
+}
+
+// opened learns the reply queue's name. A lost queue took its replies with it, so
+// what waits for one is told at once.
+func (c *Caller) opened(name string) {
+	if name != "" {
+		c.inbox.Store(&name)
+		return
+	}
+	if c.inbox.Swap(nil) != nil {
+		c.table.failAll(fmt.Errorf("reply queue lost: %w", ErrDown))
+	}
+}
+
+func (c *Caller) receive(d *Delivery) {
+	msg := d.Body
+	for len(msg) > 0 {
+		var r envelope.Response
+		rest, err := envelope.NextResponse(msg, &r)
+		if err != nil {
+			c.broken.Inc()
+			c.opts.Log.Warn("reply is unreadable", "err", err, "bytes", len(d.Body))
+			return
+		}
+		if !c.table.resolve(&r) {
+			c.late.Inc()
+		}
+		msg = rest
+	}
+}
+
+// Pending is how many calls wait for their reply.
+func (c *Caller) Pending() int { return c.table.size() }
+
+// scratch holds the buffers that envelopes are written in before their size is known.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// maxScratch is the largest buffer that is kept for reuse.
+const maxScratch = 64 << 10
+
+// Call sends req to queue and waits for the reply, which it puts in resp; resp's
+// slices are the caller's to keep. batch is how many calls one consumer of the
+// queue can start at once: no more than that share a message. Call is finished
+// with req when it returns.
+//
+// Its error is ErrUnroutable when nobody serves the queue, ErrFull when the
+// queue or the table of pending calls is, ErrDown when the broker is away or
+// goes away, and ErrDeadline.
+func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, resp *envelope.Response) error {
+	if c.inbox.Load() == nil {
+		if err := c.broker.Err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("no reply queue yet: %w", ErrDown)
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return ErrDeadline
+	}
+	l := c.lanes.to(queue, batch)
+	if l.inFlight.Add(1) > int64(c.opts.MaxPerQueue) {
+		l.inFlight.Add(-1)
+		return fmt.Errorf("%d requests of this deployment are pending: %w", c.opts.MaxPerQueue, ErrFull)
+	}
+	defer l.inFlight.Add(-1)
+	s, id := c.table.reserve(resp, left)
+	if s == nil {
+		return fmt.Errorf("%d requests are pending: %w", c.opts.MaxPending, ErrFull)
+	}
+	if c.inbox.Load() == nil { // lost since: failAll may have missed this call
+		c.table.fail(id, ErrDown)
+		return c.table.wait(s, id)
+	}
+
+	buf := scratch.Get().(*[]byte)
+	b := req.AppendTo((*buf)[:0], id, left)
+	body := append(make([]byte, 0, len(b)), b...)
+	if cap(b) <= maxScratch {
+		*buf = b
+		scratch.Put(buf)
+	}
+	l.send(item{body: body, call: id, deadline: deadline, owner: (*callOwner)(c)})
+	return c.table.wait(s, id)
+}
+
+// callOwner is the Caller as its lanes see it.
+type callOwner Caller
+
+func (c *callOwner) settled(it item, err error) {
+	if err != nil && !errors.Is(err, errStale) { // a stale call ends at its own deadline
+		c.table.fail(it.call, err)
+	}
+}

@@ -1,0 +1,204 @@
+package dispatch
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A broker's cost is per message, not per byte, so calls to one queue share
+// messages under load. What decides when is a clock that the broker itself
+// beats: a lane may have `window` messages that the broker has not settled yet.
+// While there is room a call leaves at once and alone, and an idle system pays
+// nothing. While there is none calls wait, and those that wait leave as one
+// message at the next settlement. The settlement is the broker's confirm and not
+// the reply, so a slow function never closes the window.
+const (
+	window        = 2
+	maxBatch      = 32
+	maxBatchBytes = 256 << 10 // a call larger than this travels alone
+	laneIdle      = time.Minute
+)
+
+// item is one call, or one reply, in its lane.
+type item struct {
+	body     []byte // never changed, and never reused, once in a lane
+	call     uint64
+	deadline time.Time // not worth sending after this
+	owner    settler
+}
+
+// settler learns what became of its item, exactly once: nil when the broker took
+// it, else a Broker error, or errStale when it was not sent at all.
+type settler interface{ settled(it item, err error) }
+
+// lane is the way to one queue. Its items leave in the order they came.
+type lane struct {
+	broker Broker
+	queue  string
+	// replyTo tells where answers go, when a message leaves; nil for answers.
+	replyTo func() string
+	batches *batchCounts
+
+	inFlight atomic.Int64 // calls of this lane that wait for their reply; the Caller's
+	limit    atomic.Int64 // calls in one message, at most
+
+	mu       sync.Mutex
+	open     int    // messages published and not settled
+	draining bool   // somebody is in drain; others leave their item to it
+	waiting  []item // waiting[head:] waits; what is before has left
+	head     int
+	used     time.Time // when the last item came
+}
+
+// batchCounts shows how well calls share messages.
+type batchCounts struct{ messages, items atomic.Uint64 }
+
+// send puts it in the lane. Its owner may be settled before send returns.
+func (l *lane) send(it item) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, it)
+	l.used = time.Now()
+	l.drain()
+}
+
+// drain publishes while the window is open and something waits. It is entered
+// with l.mu held and leaves without it. Brokers may settle inside Publish: such a
+// nested call finds draining set, so the stack stays flat.
+func (l *lane) drain() {
+	if l.draining {
+		l.mu.Unlock()
+		return
+	}
+	l.draining = true
+	for l.open < window && l.head < len(l.waiting) {
+		batch, stale := l.take(time.Now())
+		if len(batch) > 0 {
+			l.open++
+		}
+		l.mu.Unlock()
+		for _, it := range stale {
+			it.owner.settled(it, errStale)
+		}
+		if len(batch) > 0 {
+			l.publish(batch)
+		}
+		l.mu.Lock()
+	}
+	l.draining = false
+	l.mu.Unlock()
+}
+
+// take removes the items of the next message from the head of the lane, and the
+// stale ones among them.
+func (l *lane) take(now time.Time) (batch, stale []item) {
+	limit, size := int(l.limit.Load()), 0
+	for ; l.head < len(l.waiting) && len(batch) < limit; l.head++ {
+		it := l.waiting[l.head]
+		if now.After(it.deadline) {
+			stale = append(stale, it)
+		} else if len(batch) == 0 || size+len(it.body) <= maxBatchBytes {
+			batch = append(batch, it)
+			size += len(it.body)
+		} else {
+			break
+		}
+		l.waiting[l.head] = item{} // its body is not ours to keep alive
+	}
+	switch {
+	case l.head == len(l.waiting) && cap(l.waiting) > 1024:
+		l.waiting, l.head = nil, 0 // one stampede does not cost memory for ever
+	case l.head == len(l.waiting):
+		l.waiting, l.head = l.waiting[:0], 0
+	case l.head > 1024 && l.head > len(l.waiting)/2:
+		l.waiting = append(l.waiting[:0], l.waiting[l.head:]...)
+		l.head = 0
+	}
+	return batch, stale
+}
+
+func (l *lane) publish(batch []item) {
+	m := Message{
+		Body:          batch[0].body,
+		ContentType:   TypeHTTP,
+		CorrelationID: strconv.FormatUint(batch[0].call, 10),
+	}
+	last := batch[0].deadline
+	if len(batch) > 1 {
+		size := 0
+		for _, it := range batch {
+			size += len(it.body)
+			if it.deadline.After(last) {
+				last = it.deadline
+			}
+		}
+		m.Body = make([]byte, 0, size)
+		for _, it := range batch {
+			m.Body = append(m.Body, it.body...)
+		}
+	}
+	m.Expiration = max(time.Until(last), time.Millisecond)
+	if l.replyTo != nil {
+		m.ReplyTo = l.replyTo()
+	}
+	l.batches.messages.Add(1)
+	l.batches.items.Add(uint64(len(batch)))
+	l.broker.Publish(l.queue, m, func(err error) {
+		l.mu.Lock()
+		l.open--
+		l.drain()
+		for _, it := range batch {
+			it.owner.settled(it, err)
+		}
+	})
+}
+
+// lanes holds a lane for each queue in use, and forgets those long unused.
+type lanes struct {
+	broker  Broker
+	replyTo func() string
+	batches batchCounts
+
+	byQueue sync.Map // string to *lane
+	swept   atomic.Int64
+}
+
+// to returns the lane to queue. limit is how many calls one of its messages may
+// hold, at most.
+func (ls *lanes) to(queue string, limit int) *lane {
+	limit = min(max(limit, 1), maxBatch)
+	if v, ok := ls.byQueue.Load(queue); ok {
+		l := v.(*lane)
+		if l.limit.Load() != int64(limit) {
+			l.limit.Store(int64(limit))
+		}
+		return l
+	}
+	ls.sweep()
+	l := &lane{broker: ls.broker, queue: queue, replyTo: ls.replyTo, batches: &ls.batches, used: time.Now()}
+	l.limit.Store(int64(limit))
+	v, _ := ls.byQueue.LoadOrStore(queue, l)
+	return v.(*lane)
+}
+
+// sweep drops the idle lanes, at most once every laneIdle. Queues come and go with
+// deployments and gateways, and a new one is the time to look. A caller that
+// still holds a dropped lane may use it: lanes to one queue do no harm to each
+// other.
+func (ls *lanes) sweep() {
+	now := time.Now()
+	if at := ls.swept.Load(); now.UnixNano()-at < int64(laneIdle) || !ls.swept.CompareAndSwap(at, now.UnixNano()) {
+		return
+	}
+	ls.byQueue.Range(func(k, v any) bool {
+		l := v.(*lane)
+		l.mu.Lock()
+		idle := l.open == 0 && l.head == len(l.waiting) && l.inFlight.Load() == 0 && now.Sub(l.used) > laneIdle
+		l.mu.Unlock()
+		if idle {
+			ls.byQueue.Delete(k)
+		}
+		return true
+	})
+}
