@@ -1,0 +1,168 @@
+package dispatch
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/funcatron/funcatron/shared/envelope"
+)
+
+func TestPendingResolvesOnce(t *testing.T) {
+	p := newPending(2)
+	var resp envelope.Response
+	s, id := p.reserve(&resp, time.Minute)
+	if !p.resolve(&envelope.Response{Call: id, Status: 201}) {
+		t.Fatal("nobody waited for the reply")
+	}
+	if p.resolve(&envelope.Response{Call: id, Status: 500}) {
+		t.Error("a second reply was taken")
+	}
+	if err := p.wait(s, id); err != nil || resp.Status != 201 {
+		t.Errorf("wait = %v, status %d", err, resp.Status)
+	}
+	again, id2 := p.reserve(&resp, time.Minute)
+	if p.resolve(&envelope.Response{Call: id, Status: 500}) {
+		t.Error("a late reply reached the call that has its slot now")
+	}
+	p.fail(id2, ErrDown)
+	if err := p.wait(again, id2); !errors.Is(err, ErrDown) {
+		t.Errorf("wait = %v, want ErrDown", err)
+	}
+	if p.size() != 0 {
+		t.Errorf("%d calls pending, want 0", p.size())
+	}
+}
+
+func TestPendingIsBounded(t *testing.T) {
+	p := newPending(3)
+	var resp envelope.Response
+	var slots []*slot
+	var ids []uint64
+	for range 3 {
+		s, id := p.reserve(&resp, time.Minute)
+		if s == nil {
+			t.Fatal("full too early")
+		}
+		slots, ids = append(slots, s), append(ids, id)
+	}
+	if s, _ := p.reserve(&resp, time.Minute); s != nil {
+		t.Error("a fourth call found room")
+	}
+	p.failAll(ErrDown)
+	for i, s := range slots {
+		if err := p.wait(s, ids[i]); !errors.Is(err, ErrDown) {
+			t.Errorf("wait = %v", err)
+		}
+	}
+	if s, _ := p.reserve(&resp, time.Minute); s == nil {
+		t.Error("no room although nothing is pending")
+	}
+}
+
+func TestPendingEndsAtTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPending(1)
+		var resp envelope.Response
+		s, id := p.reserve(&resp, 30*time.Second)
+		start := time.Now()
+		if err := p.wait(s, id); !errors.Is(err, ErrDeadline) {
+			t.Errorf("wait = %v, want ErrDeadline", err)
+		}
+		if took := time.Since(start); took != 30*time.Second {
+			t.Errorf("waited %v", took)
+		}
+		if p.resolve(&envelope.Response{Call: id}) {
+			t.Error("a reply after the deadline was taken")
+		}
+	})
+}
+
+// Replies, failures and deadlines race for each call; it ends exactly once, and the
+// reply that it gets is its own.
+func TestPendingUnderContention(t *testing.T) {
+	p := newPending(1 << 12)
+	var wg sync.WaitGroup
+	ids := make(chan uint64, 1<<12)
+	stop := make(chan struct{})
+	for range 3 {
+		wg.Go(func() {
+			for id := range ids {
+				switch id >> indexBits % 3 {
+				case 0:
+					p.resolve(&envelope.Response{Call: id, Status: 200, Held: time.Duration(id)})
+				case 1:
+					p.fail(id, ErrDown)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				p.failAll(ErrFull)
+			}
+		}
+	})
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 2000 {
+				var resp envelope.Response
+				s, id := p.reserve(&resp, 100*time.Microsecond)
+				if s == nil {
+					t.Error("table full")
+					return
+				}
+				ids <- id
+				if err := p.wait(s, id); err == nil && resp.Held != time.Duration(id) {
+					t.Errorf("call %d got the reply to %d", id, resp.Held)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	close(ids)
+	close(stop)
+	wg.Wait()
+	if p.size() != 0 {
+		t.Errorf("%d calls pending at the end", p.size())
+	}
+}
+
+func TestPendingAllocatesNothing(t *testing.T) {
+	p := newPending(64)
+	var resp envelope.Response
+	answer := &envelope.Response{Status: 200}
+	round := func() {
+		s, id := p.reserve(&resp, time.Minute)
+		answer.Call = id
+		p.resolve(answer)
+		_ = p.wait(s, id)
+	}
+	for range 1000 {
+		round() // every shard has its slot then
+	}
+	if n := testing.AllocsPerRun(1000, round); n != 0 {
+		t.Errorf("%v allocations a call, want 0", n)
+	}
+}
+
+func BenchmarkPending(b *testing.B) {
+	p := newPending(1 << 14)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		var resp, answer envelope.Response
+		for pb.Next() {
+			s, id := p.reserve(&resp, time.Minute)
+			answer.Call = id
+			p.resolve(&answer)
+			_ = p.wait(s, id)
+		}
+	})
+}
