@@ -115,6 +115,8 @@ func appendJSONValue(dst []byte, v slog.Value) []byte {
 		}
 	case slog.KindBool:
 		return strconv.AppendBool(dst, v.Bool())
+	case slog.KindDuration:
+		return appendJSONString(dst, v.Duration().String())
 	case slog.KindTime:
 		dst = append(dst, '"')
 		dst = v.Time().AppendFormat(dst, time.RFC3339Nano)
@@ -122,7 +124,7 @@ func appendJSONValue(dst []byte, v slog.Value) []byte {
 	case slog.KindAny:
 		return appendJSONAny(dst, v)
 	}
-	return appendJSONString(dst, v.String()) // durations as "1.5s", NaN as "NaN"
+	return appendJSONString(dst, v.String()) // also for NaN, which JSON has not
 }
 
 func appendJSONAny(dst []byte, v slog.Value) []byte {

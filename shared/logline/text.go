@@ -170,6 +170,8 @@ func appendTextValue(dst []byte, v slog.Value) []byte {
 		return strconv.AppendFloat(dst, v.Float64(), 'g', -1, 64)
 	case slog.KindBool:
 		return strconv.AppendBool(dst, v.Bool())
+	case slog.KindDuration:
+		return append(dst, v.Duration().String()...)
 	case slog.KindTime:
 		return v.Time().AppendFormat(dst, time.RFC3339Nano)
 	}
