@@ -30,8 +30,6 @@ type Document struct {
 	JSON json.RawMessage
 	// Warnings is what Parse found not to be valid and passed over.
 	Warnings []string
-
-	spec *spec.Swagger
 }
 
 // Runtime is the document's `x-funcatron` object, defaults filled in.
@@ -62,10 +60,12 @@ type Operation struct {
 type Body struct {
 	Name     string
 	Required bool
-	// Schema is expanded but for references that lead back to themselves; those
-	// resolve against Root.
+	// Schema has its references in place; all lead to definitions of Root, and
+	// Root has no others. To check bodies, use Validator.
 	Schema *spec.Schema
 	Root   *spec.Swagger
+
+	tied *spec.Schema // Schema with each reference replaced by what it means: a graph
 }
 
 // Parameter is a resolved non-body parameter. It is go-openapi's, so that its
