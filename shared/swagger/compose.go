@@ -2,19 +2,19 @@ package swagger
 
 import "github.com/go-openapi/spec"
 
-// weight is what go-openapi builds for the compositions of one schema: so many
-// validators, nested so deep.
-type weight struct{ validators, depth int }
+// weight is what a schema is made of by allOf, anyOf, oneOf and not: so many
+// schemas, nested so deep.
+type weight struct{ schemas, depth int }
 
-// finish refuses schemas whose compositions go-openapi would panic over, or
-// build for too long, when a request comes.
+// finish refuses schemas against which a single value could be checked for ever,
+// or for too long, when a request comes.
 func (s *schemas) finish() {
 	w := weigher{s: s, known: map[string]weight{}, open: map[string]bool{}}
 	for _, site := range s.sites {
 		switch got, ok := w.weigh(site.schema, 0); {
 		case !ok:
 			s.r.refuse(site.where, "is made of itself by allOf, anyOf, oneOf or not: no value can be checked against it")
-		case got.validators > maxComposed || got.depth > maxComposedDepth:
+		case got.schemas > maxComposed || got.depth > maxComposedDepth:
 			s.r.refuse(site.where, "is made of more than %d schemas by allOf, anyOf, oneOf and not, or nested deeper than %d", maxComposed, maxComposedDepth)
 		}
 	}
@@ -49,7 +49,7 @@ func (w *weigher) weigh(schema *spec.Schema, depth int) (sum weight, ok bool) {
 	}
 	add := func(child *spec.Schema) bool {
 		got, ok := w.weigh(child, depth+1)
-		sum.validators = min(sum.validators+1+got.validators, maxComposed+1)
+		sum.schemas = min(sum.schemas+1+got.schemas, maxComposed+1)
 		sum.depth = max(sum.depth, 1+got.depth)
 		return ok
 	}

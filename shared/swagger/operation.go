@@ -131,7 +131,7 @@ func (r *reader) assign(where string, op *Operation, params []*parameter, names 
 		case "path":
 			i := slices.Index(missing, p.spec.Name)
 			if i < 0 {
-				r.refuse(where, "parameter %s is in the path, but the path has no {%s}", quote(p.spec.Name), clip(p.spec.Name))
+				r.warn(where, "parameter %s is in: path, but the path has no {%s}; it is passed over", quote(p.spec.Name), clip(p.spec.Name))
 				continue
 			}
 			missing = slices.Delete(missing, i, i+1)
@@ -139,7 +139,7 @@ func (r *reader) assign(where string, op *Operation, params []*parameter, names 
 		op.Params = append(op.Params, p.spec)
 	}
 	for _, name := range missing {
-		r.refuse(where, "the path has {%s}, but there is no parameter of that name in: path", clip(name))
+		r.warn(where, "the path has {%s}, but there is no parameter of that name in: path; it is taken for a string", clip(name))
 	}
 	if bodies > 1 {
 		r.refuse(where, "%d parameters are in: body; there can be one", bodies)

@@ -45,7 +45,6 @@ func Parse(data []byte) (*Document, error) {
 	if len(doc.JSON) > MaxDocument {
 		return nil, refusal("as JSON the document has %d bytes, more than the %d that are read", len(doc.JSON), MaxDocument)
 	}
-	r.schemas.tie()
 	return doc, nil
 }
 

@@ -12,9 +12,8 @@ import (
 const (
 	maxSchemas = 100_000 // all together
 
-	// go-openapi builds a validator for everything under allOf, anyOf, oneOf and
-	// not of one schema, through their references, each time it checks a value;
-	// it panics beyond 10,000 or 128 deep.
+	// What is under allOf, anyOf, oneOf and not of one schema, through their
+	// references, is all checked against one value.
 	maxComposed      = 1_000
 	maxComposedDepth = 64
 )
@@ -28,7 +27,6 @@ type schemas struct {
 	root   *spec.Swagger
 	names  map[string]string // canonical pointer to name in root.Definitions
 	queue  []pending
-	bodies []*Body
 	sites  []site
 	count  int
 }
@@ -56,7 +54,6 @@ func newSchemas(r *reader) *schemas {
 func (s *schemas) body(b *Body, where string, raw any) {
 	schema := s.read(where, raw)
 	b.Schema, b.Root = &schema, s.root
-	s.bodies = append(s.bodies, b)
 	for len(s.queue) > 0 {
 		next := s.queue[0]
 		s.queue = s.queue[1:]
@@ -193,6 +190,8 @@ func (s *schemas) types(where string, raw map[string]any, out *spec.Schema) {
 	for _, name := range out.Type {
 		switch name {
 		case "string", "number", "integer", "boolean", "array", "object", "null":
+		case "file":
+			s.r.warn(where, "type file is for responses and for parameters in: formData")
 		default:
 			s.r.refuse(where, "type %s is not one of string, number, integer, boolean, array, object", quote(name))
 		}

@@ -60,12 +60,12 @@ type Operation struct {
 type Body struct {
 	Name     string
 	Required bool
-	// Schema has its references in place; all lead to definitions of Root, and
-	// Root has no others. To check bodies, use Validator.
+	// Schema has its references in place: expanded, a small document could fill
+	// the memory. All of them, and those of the definitions, lead to definitions
+	// of Root that are no references themselves. A definition may lead back to
+	// itself, but never by allOf, anyOf, oneOf and not alone.
 	Schema *spec.Schema
 	Root   *spec.Swagger
-
-	tied *spec.Schema // Schema with each reference replaced by what it means: a graph
 }
 
 // Parameter is a resolved non-body parameter. It is go-openapi's, so that its
