@@ -1,0 +1,296 @@
+// Package call carries a request to a function's process, and the function's
+// answer back.
+//
+// A Pool holds the kept-alive connections to one process. A connection is with
+// one call at a time, and goes back to the pool only when its answer was read to
+// the last byte and both sides want to go on; whatever else happened, it is
+// closed. The request goes out as it came in, and the answer comes back as the
+// function wrote it, header lines in its order and spelling; only what belongs to
+// the hop itself is taken off.
+package call
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inlineBody is the largest body, in bytes, that is sent before the answer is
+// read: it fits into the socket's buffer. A function that answers while it still
+// reads a larger one would otherwise wait for us, and we for it.
+const inlineBody = 64 << 10
+
+// lateSend is how long a request may go on being sent when its answer is read.
+const lateSend = 20 * time.Millisecond
+
+// Request is one request. Do reads its slices and keeps none.
+type Request struct {
+	Method, URI []byte
+	Header      []byte // lines, each with its CRLF; no Content-Length, nothing hop-by-hop
+	Body        []byte
+	Deadline    time.Time
+	Repeatable  bool // may run twice: sent again where a kept-alive connection turns out dead
+	MaxReply    int  // bytes of the answer's body
+}
+
+// Pool is the connections to one process. It opens as many as there are calls at
+// once, and keeps those.
+type Pool struct {
+	network, address string
+
+	mu     sync.Mutex
+	idle   []*conn            // under mu; the last used one is the next
+	all    map[*conn]struct{} // under mu
+	closed bool               // under mu
+}
+
+// NewPool makes a Pool of connections to address; network is "unix" or "tcp".
+func NewPool(network, address string) *Pool {
+	return &Pool{network: network, address: address, all: make(map[*conn]struct{})}
+}
+
+// errClosed is what calls see after Close.
+var errClosed = errors.New("the function's process has ended")
+
+// conn is one connection. Only the call that has it touches it, but for close.
+type conn struct {
+	net.Conn
+	raw syscall.RawConn
+	r   *bufio.Reader
+	out []byte // the last request's head
+
+	peek   func(fd uintptr) bool // made once: a closure a call would be garbage
+	peeked error                 // what peek found
+}
+
+// Connect opens a connection and keeps it: the process accepts.
+func (p *Pool) Connect(ctx context.Context) error {
+	c, err := p.dial(ctx)
+	if err != nil {
+		return err
+	}
+	p.put(c)
+	return nil
+}
+
+// Close closes every connection, those of running calls too.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for c := range p.all {
+		_ = c.Close()
+	}
+	p.idle, p.all = nil, nil
+}
+
+// Do sends r and reads the answer into a. The error is ErrTooLarge, a
+// ProtocolError, os.ErrDeadlineExceeded, or what became of the connection, as
+// errors.Is and As tell them.
+func (p *Pool) Do(r *Request, a *Answer) error {
+	began := time.Now()
+	c := p.take()
+	kept := c != nil
+	for {
+		if c == nil {
+			ctx, cancel := context.WithDeadline(context.Background(), r.Deadline)
+			var err error
+			c, err = p.dial(ctx)
+			cancel()
+			if err != nil {
+				return err
+			}
+		}
+		written, err := c.exchange(r, a)
+		if err == nil {
+			a.Ran = time.Since(began)
+			if a.keep {
+				p.put(c)
+			} else {
+				p.drop(c)
+			}
+			return nil
+		}
+		p.drop(c)
+		// A connection that was kept may have been closed by the function at the
+		// very moment we used it. That is no failure of the call.
+		if !kept || a.begun || written && !r.Repeatable || time.Now().After(r.Deadline) {
+			return err
+		}
+		c, kept = nil, false
+	}
+}
+
+// take gives an idle connection that is still good, or nil.
+func (p *Pool) take() *conn {
+	for {
+		p.mu.Lock()
+		n := len(p.idle)
+		if n == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		c := p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		if c.quiet() {
+			return c
+		}
+		p.drop(c)
+	}
+}
+
+func (p *Pool) put(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return // Close has closed it
+	}
+	p.idle = append(p.idle, c)
+}
+
+func (p *Pool) drop(c *conn) {
+	_ = c.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, c)
+}
+
+func (p *Pool) dial(ctx context.Context) (*conn, error) {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return nil, errClosed
+	}
+	nc, err := connect(ctx, p.network, p.address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to function: %w", err)
+	}
+	raw, err := nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		_ = nc.Close()
+		return nil, fmt.Errorf("connect to function: %w", err)
+	}
+	c := &conn{Conn: nc, raw: raw, r: bufio.NewReader(nc)}
+	var b [1]byte
+	c.peek = func(fd uintptr) bool {
+		_, _, c.peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = nc.Close()
+		return nil, errClosed
+	}
+	p.all[c] = struct{}{}
+	return c, nil
+}
+
+// connect dials, and again where a Unix socket's backlog is full: unlike TCP's, it
+// refuses then (EAGAIN, connect(2)), and many servers have one of five.
+func connect(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		nc, err := d.DialContext(ctx, network, address)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return nc, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// quiet says that the function has neither closed an idle connection nor sent
+// anything on it, which nobody asked for.
+func (c *conn) quiet() bool {
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		return false
+	}
+	return c.raw.Read(c.peek) == nil && errors.Is(c.peeked, unix.EAGAIN)
+}
+
+// exchange sends r and reads the answer. written says that the function may have
+// seen something of the request.
+func (c *conn) exchange(r *Request, a *Answer) (written bool, err error) {
+	a.reset()
+	if err := c.SetDeadline(r.Deadline); err != nil {
+		return false, fmt.Errorf("send request: %w", err)
+	}
+	c.out = appendHead(c.out[:0], r)
+	if len(r.Body) <= inlineBody {
+		c.out = append(c.out, r.Body...)
+		n, sendErr := c.Write(c.out)
+		if sendErr != nil && n == 0 {
+			return false, fmt.Errorf("send request: %w", sendErr)
+		}
+		// A function may answer and close before it read everything.
+		err := a.read(c.r, string(r.Method) == "HEAD", r.MaxReply)
+		if err != nil && !a.begun && sendErr != nil {
+			return true, fmt.Errorf("send request: %w", sendErr)
+		}
+		a.keep = a.keep && sendErr == nil
+		return true, err
+	}
+
+	sent := make(chan error, 1)
+	buffers := net.Buffers{c.out, r.Body}
+	go func() {
+		_, err := buffers.WriteTo(c.Conn)
+		sent <- err
+	}()
+	err = a.read(c.r, string(r.Method) == "HEAD", r.MaxReply)
+	var sendErr error
+	select {
+	case sendErr = <-sent:
+	case <-time.After(lateSend): // the answer is complete, or will not come: the rest is not wanted
+		a.keep = false
+		_ = c.Close()
+		<-sent
+	}
+	if err != nil && !a.begun && sendErr != nil {
+		return true, fmt.Errorf("send request: %w", sendErr)
+	}
+	a.keep = a.keep && sendErr == nil
+	return true, err
+}
+
+// appendHead appends the request's first line and header.
+func appendHead(dst []byte, r *Request) []byte {
+	dst = append(dst, r.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, r.URI...)
+	dst = append(dst, " HTTP/1.1\r\nX-Funcatron-Timeout-Ms: "...)
+	dst = strconv.AppendInt(dst, max(time.Until(r.Deadline).Milliseconds(), 0), 10)
+	dst = append(dst, "\r\n"...)
+	if len(r.Body) > 0 || wantsLength(r.Method) {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, r.Header...)
+	return append(dst, "\r\n"...)
+}
+
+// wantsLength tells the methods whose requests say that they have no body (RFC
+// 9110, section 8.6).
+func wantsLength(method []byte) bool {
+	switch string(method) {
+	case "POST", "PUT", "PATCH":
+		return true
+	}
+	return false
+}
