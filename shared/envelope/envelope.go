@@ -12,6 +12,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -41,7 +43,8 @@ const (
 	TooLarge       // the function's answer is larger than a reply may be
 )
 
-// Request is one request of a message. Its slices are the message's.
+// Request is one request of a message. Its slices are the message's, cut to their
+// length: appending to one copies it.
 type Request struct {
 	Call   uint64
 	Left   time.Duration // of the deadline, when the message was written
@@ -54,7 +57,7 @@ type Request struct {
 	Body   []byte
 }
 
-// Response is one response of a message. Its slices are the message's.
+// Response is one response of a message. Its slices are as a Request's.
 type Response struct {
 	Call   uint64
 	Held   time.Duration // from the request's receipt to this answer, by the runner's clock
@@ -75,7 +78,7 @@ func AppendRequest(dst []byte, call uint64, left time.Duration, retry bool, meth
 	dst = append(dst, protocol...)
 	dst = append(dst, "\r\n"...)
 	dst = appendNumber(dst, callLine, call)
-	dst = appendNumber(dst, leftLine, uint64(max(left.Milliseconds(), 0)))
+	dst = appendNumber(dst, leftLine, uint64(min(max(left.Milliseconds(), 0), maxMillis)))
 	if retry {
 		dst = appendNumber(dst, retryLine, 1)
 	}
@@ -83,15 +86,15 @@ func AppendRequest(dst []byte, call uint64, left time.Duration, retry bool, meth
 }
 
 // AppendResponse appends a response's first line and block, as AppendRequest does
-// a request's.
+// a request's. r.Status must be from 100 to 999.
 func AppendResponse(dst []byte, r *Response, bodyLen int) []byte {
 	dst = append(dst, protocol...)
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, int64(r.Status), 10)
 	dst = append(dst, " \r\n"...)
 	dst = appendNumber(dst, callLine, r.Call)
-	dst = appendNumber(dst, heldLine, uint64(max(r.Held.Microseconds(), 0)))
-	dst = appendNumber(dst, ranLine, uint64(max(r.Ran.Microseconds(), 0)))
+	dst = appendNumber(dst, heldLine, uint64(min(max(r.Held.Microseconds(), 0), maxMicros)))
+	dst = appendNumber(dst, ranLine, uint64(min(max(r.Ran.Microseconds(), 0), maxMicros)))
 	if r.Fault != NoFault {
 		dst = appendNumber(dst, faultLine, uint64(r.Fault))
 	}
@@ -116,10 +119,11 @@ func NextRequest(msg []byte, r *Request) (rest []byte, err error) {
 		return nil, fmt.Errorf("read request: first line %.80q", line)
 	}
 	uri, found := bytes.CutSuffix(target, []byte(" "+protocol))
-	if !found || len(uri) == 0 {
+	// A space in the URI would end it early where the runner hands the line on.
+	if !found || len(uri) == 0 || bytes.IndexByte(uri, ' ') >= 0 {
 		return nil, fmt.Errorf("read request: first line %.80q", line)
 	}
-	r.Method, r.URI = method, uri
+	r.Method, r.URI = slices.Clip(method), slices.Clip(uri)
 
 	block := reader{b: b}
 	r.Call = block.number(callLine)
@@ -136,7 +140,7 @@ func NextRequest(msg []byte, r *Request) (rest []byte, err error) {
 func NextResponse(msg []byte, r *Response) (rest []byte, err error) {
 	*r = Response{}
 	line, b, ok := cutLine(msg)
-	if !ok || len(line) < len(protocol)+5 || string(line[:len(protocol)+1]) != protocol+" " {
+	if !ok || len(line) < len(protocol)+5 || string(line[:len(protocol)+1]) != protocol+" " || line[len(protocol)+4] != ' ' {
 		return nil, fmt.Errorf("read response: first line %.80q", line)
 	}
 	status, err := strconv.Atoi(string(line[len(protocol)+1 : len(protocol)+4]))
@@ -161,7 +165,8 @@ func NextResponse(msg []byte, r *Response) (rest []byte, err error) {
 	return rest, nil
 }
 
-// Times beyond a year are refused, so that none overflows a Duration.
+// Times beyond a year are written as a year, and refused where they are read, so
+// that none overflows a Duration.
 const (
 	maxMillis = 365 * 24 * 3600 * 1000
 	maxMicros = maxMillis * 1000
@@ -225,7 +230,7 @@ func (r *reader) finish() (header, body, rest []byte, err error) {
 		if end < 0 {
 			return nil, nil, nil, errors.New("header is cut off or too large")
 		}
-		header, rest = r.b[:end+2], r.b[end+4:]
+		header, rest = r.b[:end+2:end+2], r.b[end+4:]
 	}
 	if n > uint64(len(rest)) {
 		return nil, nil, nil, fmt.Errorf("body is cut off: %d of %d bytes", len(rest), n)
@@ -243,7 +248,7 @@ func cutLine(b []byte) (line, rest []byte, ok bool) {
 }
 
 func parseNumber(b []byte) (uint64, bool) {
-	if len(b) == 0 || len(b) > 19 {
+	if len(b) == 0 || len(b) > len("18446744073709551615") {
 		return 0, false
 	}
 	var v uint64
@@ -251,7 +256,11 @@ func parseNumber(b []byte) (uint64, bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		v = v*10 + uint64(c-'0')
+		digit := uint64(c - '0')
+		if v > (math.MaxUint64-digit)/10 {
+			return 0, false
+		}
+		v = v*10 + digit
 	}
 	return v, true
 }
@@ -267,7 +276,7 @@ func Lines(header []byte) func(yield func(name, value []byte) bool) {
 			}
 			header = rest
 			name, value, ok := bytes.Cut(line, []byte(":"))
-			if ok && !yield(name, bytes.TrimSpace(value)) {
+			if ok && !yield(name, bytes.Trim(value, " \t")) {
 				return
 			}
 		}
