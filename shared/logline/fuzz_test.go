@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func addSeeds(f *testing.F) {
 	f.Add("/sample", "INFO", "op", "git", "req", "hello", "k", "v", int64(1), 0.5)
 	f.Add("", "", "", "", "", "", "", "", int64(0), 0.0)
 	f.Add("a b", "w\n", "x]", "\x00", "\u2028", "a\nb\r\u0085{\"a\":1}", "k=\n", "\xff\"\\", int64(-1), 1e300)
-	f.Add("-", "error", "-", "-", "-", `{"a":"`+"\xff"+`"}`, "msg", "time", int64(1<<62), -0.0)
+	f.Add("-", "error", "-", "-", "-", `{"a":"`+"\xff"+`"}`, "msg", "time", int64(1<<62), math.Copysign(0, -1))
 }
 
 func FuzzAppendText(f *testing.F) {
