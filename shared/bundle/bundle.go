@@ -2,8 +2,9 @@
 // Swagger 2.0 document at its root and the code behind it.
 //
 // A Bundle that Open returned can be unpacked without surprise: its names stay
-// inside the folder, its sizes are bounded and were checked against what the
-// entries really hold only when they are read, so Unpack checks them again.
+// inside the folder, no two of them are one, its sizes are bounded. What the
+// entries say of their sizes is believed only as a bound: Unpack writes no byte
+// more.
 package bundle
 
 import (
@@ -15,7 +16,7 @@ const (
 	MaxSize     = 256 << 20 // the zip file
 	MaxUnpacked = 1 << 30   // all files together
 	MaxFile     = 512 << 20 // one file
-	MaxFiles    = 50_000
+	MaxFiles    = 50_000    // files; as many folders again
 )
 
 // Bundle is what a Func Bundle says of itself.
@@ -26,4 +27,11 @@ type Bundle struct {
 	Type     string // the runtime: exec, jvm, python, node
 	DocName  string // funcatron.yaml, .yml or .json
 	Document *swagger.Document
+
+	// Platforms are those that an exec bundle has a file for where its command
+	// names $GOOS or $GOARCH: "linux/amd64", or only the half that it names.
+	// Empty means that the command does not depend on them.
+	Platforms []string
+	// Warnings is what is odd about the zip file; the document has its own.
+	Warnings []string
 }

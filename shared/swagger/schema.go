@@ -23,12 +23,12 @@ const (
 // definition of root: nothing is expanded, so what a document refers to twice,
 // or in a circle, costs no more than its text.
 type schemas struct {
-	r      *reader
-	root   *spec.Swagger
-	names  map[string]string // canonical pointer to name in root.Definitions
-	queue  []pending
-	sites  []site
-	count  int
+	r     *reader
+	root  *spec.Swagger
+	names map[string]string // canonical pointer to name in root.Definitions
+	queue []pending
+	sites []site
+	count int
 }
 
 // pending is a referenced schema that was not read yet.
