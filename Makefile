@@ -1,0 +1,60 @@
+# Needs Go (go.mod says which), make and bash. Everything else is fetched.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# make build VERSION=1.2.3 puts a version into the binary; else it names its commit.
+VERSION ?=
+LDFLAGS  = -s -w $(if $(VERSION),-X github.com/funcatron/funcatron/shared/version.Version=$(VERSION))
+
+.PHONY: help
+help: ## Say what there is (the default).
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: demo
+demo: ## Run all of Funcatron in one process, with the sample; ctrl-C ends it.
+	@.ci/go
+	go run . up --demo
+
+.PHONY: build
+build: ## Build bin/funcatron, one static binary for all parts.
+	@.ci/go
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/funcatron .
+
+.PHONY: test
+test: ## Run every test; gets a RabbitMQ where none answers.
+	@.ci/test
+
+.PHONY: lint
+lint: ## Run staticcheck.
+	@.ci/go
+	go run $(STATICCHECK) ./...
+
+.PHONY: golangci
+golangci: ## Run golangci-lint's standard set (slow to build the first time).
+	@.ci/go
+	go run $(GOLANGCI) run ./...
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the code calls.
+	@.ci/go
+	go run $(GOVULNCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s).
+	@.ci/fuzz
+
+.PHONY: tidy-check
+tidy-check: ## Fail where go.mod or go.sum is not what go mod tidy would write.
+	@.ci/go
+	go mod tidy -diff
+
+.PHONY: fmt
+fmt: ## Format the code.
+	@.ci/go
+	"$$(go env GOROOT)/bin/gofmt" -w .
+
+.PHONY: clean
+clean: ## Remove what build made.
+	rm -rf bin
