@@ -57,8 +57,11 @@ func NewPool(network, address string) *Pool {
 	return &Pool{network: network, address: address, all: make(map[*conn]struct{})}
 }
 
+// ErrUnsent means that no byte of the request was sent: it may be sent elsewhere.
+var ErrUnsent = errors.New("request was not sent")
+
 // errClosed is what calls see after Close.
-var errClosed = errors.New("the function's process has ended")
+var errClosed = fmt.Errorf("the process has ended: %w", ErrUnsent)
 
 // conn is one connection. Only the call that has it touches it, but for close.
 type conn struct {
@@ -92,7 +95,7 @@ func (p *Pool) Close() {
 	p.idle, p.all = nil, nil
 }
 
-// Do sends r and reads the answer into a. The error is ErrTooLarge, a
+// Do sends r and reads the answer into a. The error is ErrTooLarge, ErrUnsent, a
 // ProtocolError, os.ErrDeadlineExceeded, or what became of the connection, as
 // errors.Is and As tell them.
 func (p *Pool) Do(r *Request, a *Answer) error {
@@ -174,12 +177,12 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	}
 	nc, err := connect(ctx, p.network, p.address)
 	if err != nil {
-		return nil, fmt.Errorf("connect to function: %w", err)
+		return nil, fmt.Errorf("connect to function: %w: %w", ErrUnsent, err)
 	}
 	raw, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
 		_ = nc.Close()
-		return nil, fmt.Errorf("connect to function: %w", err)
+		return nil, fmt.Errorf("connect to function: %w: %w", ErrUnsent, err)
 	}
 	c := &conn{Conn: nc, raw: raw, r: bufio.NewReader(nc)}
 	var b [1]byte
@@ -228,14 +231,14 @@ func (c *conn) quiet() bool {
 func (c *conn) exchange(r *Request, a *Answer) (written bool, err error) {
 	a.reset()
 	if err := c.SetDeadline(r.Deadline); err != nil {
-		return false, fmt.Errorf("send request: %w", err)
+		return false, fmt.Errorf("send request: %w: %w", ErrUnsent, err)
 	}
 	c.out = appendHead(c.out[:0], r)
 	if len(r.Body) <= inlineBody {
 		c.out = append(c.out, r.Body...)
 		n, sendErr := c.Write(c.out)
 		if sendErr != nil && n == 0 {
-			return false, fmt.Errorf("send request: %w", sendErr)
+			return false, fmt.Errorf("send request: %w: %w", ErrUnsent, sendErr)
 		}
 		// A function may answer and close before it read everything.
 		err := a.read(c.r, string(r.Method) == "HEAD", r.MaxReply)

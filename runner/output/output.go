@@ -28,7 +28,7 @@ func (s Source) Read(l *logline.Line, stderr bool, line []byte, now time.Time) {
 	if stderr {
 		l.Level = "WARN"
 	}
-	if readObject(l, line) {
+	if readObject(l, line, now) {
 		return
 	}
 	l.Msg = string(line)
@@ -36,7 +36,7 @@ func (s Source) Read(l *logline.Line, stderr bool, line []byte, now time.Time) {
 
 // readObject reads line into l where it is a JSON object whose msg is a string;
 // else it leaves l as it is.
-func readObject(l *logline.Line, line []byte) bool {
+func readObject(l *logline.Line, line []byte, now time.Time) bool {
 	line = bytes.TrimSpace(line)
 	if len(line) < 2 || line[0] != '{' || line[len(line)-1] != '}' || !json.Valid(line) {
 		return false
@@ -65,7 +65,8 @@ func readObject(l *logline.Line, line []byte) bool {
 			into.Op = text
 		case name == "req" && isID(text):
 			into.Req = text
-		case name == "time" && takeTime(&into, text):
+		case name == "time" && isNow(text, now):
+			into.Time, _ = time.Parse(time.RFC3339Nano, text)
 		case isText:
 			into.Attrs = append(into.Attrs, slog.String(name, text))
 		default:
@@ -84,13 +85,12 @@ func isID(s string) bool {
 	return ok
 }
 
-// takeTime takes the time that most loggers write themselves, so that it does not
-// stand in the line twice.
-func takeTime(l *logline.Line, s string) bool {
+// lateness is how old a time may be that a line gives itself.
+const lateness = time.Minute
+
+// isNow tells the time that most loggers write, which takes the place of ours so
+// that it does not stand in the line twice. Any other one is just a field.
+func isNow(s string, now time.Time) bool {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.IsZero() {
-		return false
-	}
-	l.Time = t
-	return true
+	return err == nil && !t.After(now) && now.Sub(t) < lateness
 }

@@ -160,6 +160,9 @@ func (p *Process) live(cmd *exec.Cmd, s Spec, outR, errR *os.File, started chan<
 // PID is the child's process id, and its group's.
 func (p *Process) PID() int { return p.pid }
 
+// Exited is closed when the child has exited. Done follows.
+func (p *Process) Exited() <-chan struct{} { return p.gone }
+
 // Done is closed when nothing is left of the process.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
