@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// dialTimeout bounds the attempt to reach one of the addresses behind a name,
-// so that a machine that is gone does not use up the time for the next one.
+// dialTimeout bounds the attempt to reach one target where the context has no
+// deadline.
 const dialTimeout = 5 * time.Second
 
 // maxPassword is the largest password file in bytes that is read: whoever
@@ -51,7 +51,7 @@ func NewRabbit(rawURL, passwordFile string, resolver *net.Resolver) (*Rabbit, er
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	r := &Rabbit{resolver: resolver, dialer: net.Dialer{Timeout: dialTimeout, Resolver: resolver}}
+	r := &Rabbit{resolver: resolver, dialer: net.Dialer{Resolver: resolver}}
 	switch {
 	case u.Scheme != "amqp" && u.Scheme != "amqps" && u.Scheme != "amqp+srv":
 		return nil, errors.New("read --rabbit-url: its scheme is none of amqp, amqps, amqp+srv")
@@ -102,8 +102,8 @@ func withPassword(user *url.Userinfo, file string) (*url.Userinfo, error) {
 
 // DialContext connects to RabbitMQ: to address, or, where the URL was one of
 // amqp+srv, to the first target of the SRV records that accepts, in the order of
-// RFC 2782 (by priority, then at random by weight). The caller bounds the
-// handshake that follows.
+// RFC 2782 (by priority, then at random by weight). It takes until ctx ends at
+// most; the caller bounds the handshake that follows.
 func (r *Rabbit) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if r.service == "" {
 		return r.dialer.DialContext(ctx, network, address)
@@ -111,11 +111,19 @@ func (r *Rabbit) DialContext(ctx context.Context, network, address string) (net.
 	// A record that is malformed makes for an error beside the good ones.
 	_, records, err := r.resolver.LookupSRV(ctx, "", "", r.service)
 	var tried []error
-	for _, rec := range records {
+	for i, rec := range records {
 		if rec.Target == "." || rec.Port == 0 {
 			continue // RFC 2782: "the service is decidedly not available"
 		}
-		conn, err := r.dialer.DialContext(ctx, network, net.JoinHostPort(rec.Target, strconv.Itoa(int(rec.Port))))
+		// Each target has its share of the time, or one that is gone and answers
+		// nothing would use up all of it.
+		share := dialTimeout
+		if deadline, ok := ctx.Deadline(); ok {
+			share = time.Until(deadline) / time.Duration(len(records)-i)
+		}
+		one, cancel := context.WithTimeout(ctx, share)
+		conn, err := r.dialer.DialContext(one, network, net.JoinHostPort(rec.Target, strconv.Itoa(int(rec.Port))))
+		cancel()
 		if err == nil {
 			return conn, nil
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -194,6 +195,23 @@ func TestDialSRVFails(t *testing.T) {
 	cancel()
 	if _, err := r.DialContext(ctx, "tcp", ""); err == nil {
 		t.Error("connected although the context had ended")
+	}
+}
+
+// A target that answers nothing leaves time for the next.
+func TestDialSRVSilence(t *testing.T) {
+	dns := newNameServer(t)
+	r := newMesosRabbit(t, dns)
+	open, _ := listen(t)
+	dns.set(rabbitSRV, target{0, 0, silent, open}, target{1, 0, "rabbit-1.marathon.slave.mesos.", open})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	conn, err := r.DialContext(ctx, "tcp", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
