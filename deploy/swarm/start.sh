@@ -1,0 +1,21 @@
+#!/bin/sh
+# Starts Funcatron on the swarm that this machine manages, or brings what runs
+# there up to date. The first time it draws the admin token and RabbitMQ's
+# password as secrets of the swarm, and labels this node as the Tron's.
+set -eu
+cd "$(dirname "$0")"
+
+for secret in funcatron_admin_token funcatron_rabbit_password; do
+	found=$(docker secret ls --quiet --filter "name=$secret")
+	if [ -z "$found" ]; then
+		od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | docker secret create "$secret" -
+	fi
+done
+
+# The Tron's state is in a volume, and volumes do not move between nodes.
+labelled=$(docker node ls --quiet --filter node.label=funcatron.tron=true)
+if [ -z "$labelled" ]; then
+	docker node update --label-add funcatron.tron=true "$(docker info --format '{{.Swarm.NodeID}}')"
+fi
+
+docker stack deploy --compose-file stack.yml funcatron
