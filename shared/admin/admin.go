@@ -105,9 +105,14 @@ func (s *Server) Run(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	err := s.srv.Shutdown(drain)
-	<-served
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // cut ends what is left
+	}
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	s.cut()
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err != nil {
 		return fmt.Errorf("stop admin server on %s: %w", s.ln.Addr(), err)
 	}
 	return nil
