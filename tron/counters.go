@@ -1,0 +1,79 @@
+package tron
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// counters are the API's metrics. Their labels are routes and status classes,
+// both few whatever clients send.
+type counters struct {
+	set *metrics.Set
+}
+
+func (c *counters) request(route string, status int) {
+	c.set.GetOrCreateCounter(fmt.Sprintf("funcatron_tron_api_requests_total{route=%q,status=\"%dxx\"}", route, status/100)).Inc()
+}
+
+func (c *counters) upload(result string) {
+	c.set.GetOrCreateCounter(fmt.Sprintf("funcatron_tron_uploads_total{result=%q}", result)).Inc()
+}
+
+func (c *counters) uploaded(bytes int64) {
+	c.set.GetOrCreateCounter("funcatron_tron_uploaded_bytes_total").Add(int(bytes))
+}
+
+func (c *counters) served(bytes int64) {
+	c.set.GetOrCreateCounter("funcatron_tron_bundle_served_bytes_total").Add(int(bytes))
+}
+
+// counted counts h's answers.
+func (t *Tron) counted(route string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		c := &counting{ResponseWriter: w}
+		defer func() {
+			if c.status == 0 {
+				c.status = http.StatusOK
+			}
+			t.counts.request(route, c.status)
+			t.log.Debug("admin request", "method", r.Method, "path", r.URL.Path, "status", c.status,
+				"from", r.RemoteAddr, "took", time.Since(began))
+		}()
+		h(c, r)
+	}
+}
+
+// counting notes the status and the size of an answer.
+type counting struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (c *counting) WriteHeader(status int) {
+	if c.status == 0 || c.status < 200 {
+		c.status = status
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom keeps sendfile for bundles.
+func (c *counting) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(c.ResponseWriter, r)
+	c.bytes += n
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
