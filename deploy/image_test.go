@@ -353,7 +353,7 @@ func TestBuildContext(t *testing.T) {
 	}
 	env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=-mod=readonly -buildvcs=false", "GOWORK=off"}
 	for _, pkg := range []string{".", "./" + sample} {
-		if out, err := run(t, context, env, "go", "list", "-deps", "-f", "", pkg); err != nil {
+		if out, err := run(t, context, env, "go", "list", "-deps", "-f", "{{with .Error}}{{.}}{{end}}", pkg); err != nil {
 			t.Errorf("go list -deps %s, on what .dockerignore leaves: %v\n%s", pkg, err, out)
 		}
 	}
