@@ -158,11 +158,11 @@ type item struct {
 // order: the first sent of them are with RabbitMQ (or just being written), and
 // items[0] has the delivery tag first. One goroutine writes, and one settles.
 type lane struct {
-	ch       *amqp.Channel
-	lost     <-chan *amqp.Error
-	returns  <-chan amqp.Return
-	confirms <-chan amqp.Confirmation
-	wake     chan struct{} // something was put
+	ch      *amqp.Channel
+	lost    <-chan *amqp.Error
+	returns <-chan amqp.Return
+	wake    chan struct{} // something was put
+	written chan written  // in the order of the tags
 
 	capacity, capacityBytes int
 
@@ -177,15 +177,24 @@ type lane struct {
 	since  time.Time // when stuck first saw first at marked
 }
 
+// written is a message that RabbitMQ is to confirm.
+type written struct {
+	tag     uint64
+	confirm *amqp.DeferredConfirmation
+}
+
 func (b *Broker) openLane(c *conn) (*lane, error) {
-	l := &lane{first: 1, wake: make(chan struct{}, 1), capacity: b.opts.Buffer, capacityBytes: b.opts.BufferBytes}
+	l := &lane{
+		first:         1,
+		wake:          make(chan struct{}, 1),
+		written:       make(chan written, b.opts.Buffer),
+		capacity:      b.opts.Buffer,
+		capacityBytes: b.opts.BufferBytes,
+	}
 	ch, err := c.channel(func(ch *amqp.Channel) error {
 		if err := ch.Confirm(false); err != nil {
 			return fmt.Errorf("turn on confirms: %w", err)
 		}
-		// Each confirm belongs to an item of the lane, so the library's reader
-		// never waits for room here.
-		l.confirms = ch.NotifyPublish(make(chan amqp.Confirmation, l.capacity))
 		l.returns = ch.NotifyReturn(make(chan amqp.Return, 256))
 		l.lost = ch.NotifyClose(make(chan *amqp.Error, 1))
 		return nil
@@ -242,8 +251,14 @@ func (l *lane) write(done <-chan struct{}) error {
 			p.Expiration = strconv.FormatInt(millis(m.Expiration), 10)
 		}
 		// Mandatory: what no queue takes comes back before its confirm.
-		if err := l.ch.Publish("", it.queue, true, false, p); err != nil {
+		confirm, err := l.ch.PublishWithDeferredConfirm("", it.queue, true, false, p)
+		if err != nil {
 			return fmt.Errorf("publish: %w", err)
+		}
+		select {
+		case l.written <- written{tag, confirm}:
+		case <-done:
+			return nil
 		}
 	}
 }
@@ -263,65 +278,92 @@ func (l *lane) take() (it item, tag uint64, ok bool) {
 // settle tells what became of the messages, until the channel is lost; then it
 // fails what is left.
 //
-// The library calls the two listeners from one goroutine, in the order of the
-// wire, and a return precedes its confirm there: so it is in its channel already
-// when the confirm comes out of the other one.
+// The library hands over returns and completes confirms in one goroutine, in the
+// order of the wire, and a return precedes its confirm there: so it is in its
+// channel already when the confirm is seen. (Confirms are taken one by one and not
+// through NotifyPublish, which makes an ack of a nack when an ack of several
+// messages follows it: v1.16.0, confirms.Multiple.)
 func (b *Broker) settle(l *lane) error {
-	returned := make(map[uint64]struct{}) // tags whose confirm is still to come
-	note := func(r amqp.Return) {
-		if tag, err := strconv.ParseUint(r.MessageId, 10, 64); err == nil {
-			returned[tag] = struct{}{}
-		}
-	}
-	returns := l.returns
+	back := returned{in: l.returns, tags: make(map[uint64]struct{})}
 	for {
-		var c amqp.Confirmation
-		open := true
+		var w written
 		select {
-		case r, ok := <-returns:
-			if ok {
-				note(r)
-			} else {
-				returns = nil // closed with the channel; so will be confirms
-			}
+		case r, ok := <-back.in:
+			back.note(r, ok)
 			continue
-		case c, open = <-l.confirms:
-		}
-		if !open {
-			err := cause(<-l.lost)
+		case w = <-l.written:
+		case e := <-l.lost:
+			err := cause(e)
+			for len(l.written) > 0 { // what was confirmed before that counts
+				w := <-l.written
+				<-w.confirm.Done()
+				b.tell(l, w, &back)
+			}
 			l.close(down("connection lost: " + err.Error()))
 			return err
 		}
-	drain:
-		for {
+		for confirmed := false; !confirmed; {
 			select {
-			case r, ok := <-returns:
-				if !ok {
-					returns = nil
-					break drain
-				}
-				note(r)
-			default:
-				break drain
+			case r, ok := <-back.in:
+				back.note(r, ok)
+			case <-w.confirm.Done(): // which it is, too, when the channel is lost
+				confirmed = true
 			}
 		}
-		var err error
-		if _, ok := returned[c.DeliveryTag]; ok {
-			delete(returned, c.DeliveryTag)
-			b.returned.Inc()
-			err = dispatch.ErrUnroutable
-		} else if !c.Ack { // the queue is at its x-max-length
-			b.rejected.Inc()
-			err = dispatch.ErrFull
-		}
-		if settled := l.confirmed(c.DeliveryTag); settled != nil {
-			settled(err)
+		b.tell(l, w, &back)
+	}
+}
+
+// tell tells what became of w, whose confirm is done.
+func (b *Broker) tell(l *lane, w written, back *returned) {
+	back.drain()
+	_, came := back.tags[w.tag]
+	var err error
+	switch {
+	case came:
+		delete(back.tags, w.tag)
+		b.returned.Inc()
+		err = dispatch.ErrUnroutable
+	case w.confirm.Acked():
+	case l.ch.IsClosed(): // it was set before what is unconfirmed became a nack
+		return // its item is left to close
+	default: // the queue is at its x-max-length
+		b.rejected.Inc()
+		err = dispatch.ErrFull
+	}
+	if settled := l.confirmed(w.tag); settled != nil {
+		settled(err)
+	}
+}
+
+// returned holds the tags of the messages that came back, until their confirm.
+type returned struct {
+	in   <-chan amqp.Return // nil when it is closed
+	tags map[uint64]struct{}
+}
+
+func (r *returned) note(m amqp.Return, ok bool) {
+	if !ok {
+		r.in = nil
+	} else if tag, err := strconv.ParseUint(m.MessageId, 10, 64); err == nil {
+		r.tags[tag] = struct{}{}
+	}
+}
+
+// drain notes what is there already.
+func (r *returned) drain() {
+	for {
+		select {
+		case m, ok := <-r.in:
+			r.note(m, ok)
+		default:
+			return
 		}
 	}
 }
 
 // confirmed takes the item with that tag out; it is nil when that was settled
-// before. Confirms come in the order of the tags.
+// before. It is called in the order of the tags.
 func (l *lane) confirmed(tag uint64) func(error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
