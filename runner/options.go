@@ -1,0 +1,98 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/shared/logline"
+	"github.com/funcatron/funcatron/shared/wire"
+)
+
+// Options configure a Runner. Start from DefaultOptions; Broker, StateDir and
+// Lines have no default.
+type Options struct {
+	Broker    dispatch.Broker
+	TronQueue string // the Tron's control queue
+	TronURL   string // where bundles are fetched; "" is where the Tron says
+
+	AdminListen string // host:port of metrics and health
+	StateDir    string // this Runner's alone
+	Name        string // unique in the cluster; "" makes one up
+	// DrainTime is how long Run goes on after its context has ended.
+	DrainTime time.Duration
+
+	MaxReply     int           // bytes of a function's answer
+	QueueLength  int           // requests that wait in a deployment's queue; the same on every runner
+	QueueExpires time.Duration // after which a queue without runner goes; the same on every runner
+	CacheBytes   int64         // of bundles kept
+	CacheBundles int           // kept
+
+	Log     *slog.Logger
+	Lines   *logline.Writer // what functions write
+	Metrics *metrics.Set
+	Pprof   bool
+}
+
+// DefaultOptions is what everything has to be set to that is not said.
+func DefaultOptions() Options {
+	return Options{
+		TronQueue:    wire.TronQueue,
+		AdminListen:  "127.0.0.1:4000",
+		DrainTime:    30 * time.Second,
+		MaxReply:     8 << 20,
+		QueueLength:  10_000,
+		QueueExpires: 10 * time.Minute,
+		CacheBytes:   10 << 30,
+		CacheBundles: 50,
+	}
+}
+
+// validate fills in what can be made up and names every field that is wrong.
+func (o *Options) validate() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	need(o.Broker != nil, "Broker is not set")
+	need(o.Lines != nil, "Lines is not set")
+	need(o.StateDir != "", "StateDir is not set (--state-dir)")
+	need(o.TronQueue != "", "TronQueue is not set (--tron-queue)")
+	need(o.AdminListen != "", "AdminListen is not set (--runner-admin-listen)")
+	need(o.DrainTime > 0, "DrainTime is %v, not more than 0 (--drain-time)", o.DrainTime)
+	need(o.MaxReply > 0, "MaxReply is %d, not more than 0", o.MaxReply)
+	need(o.QueueLength > 0, "QueueLength is %d, not more than 0", o.QueueLength)
+	need(o.QueueExpires > 0, "QueueExpires is %v, not more than 0", o.QueueExpires)
+	need(o.CacheBytes > 0, "CacheBytes is %d, not more than 0", o.CacheBytes)
+	need(o.CacheBundles > 0, "CacheBundles is %d, not more than 0", o.CacheBundles)
+	if o.TronURL != "" {
+		u, err := url.Parse(o.TronURL)
+		need(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"),
+			"TronURL %q is not like http://host:3000 (--tron-url)", o.TronURL)
+	}
+	if o.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "runner"
+		}
+		o.Name = host + "-" + wire.NewID()[:8]
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("runner options: %w", errors.Join(errs...))
+	}
+	return nil
+}

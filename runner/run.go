@@ -1,0 +1,136 @@
+package runner
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/funcatron/funcatron/runner/cache"
+	"github.com/funcatron/funcatron/shared/bundle"
+	"github.com/funcatron/funcatron/shared/wire"
+)
+
+// infoTime is how long a fetch waits for the Tron to say where bundles are.
+const infoTime = 10 * time.Second
+
+// run is a deployment's bundle, unpacked and ready to start. Its folder is its own:
+//
+//	files/  the bundle, the working directory of every process
+//	p1/     a process: props.json, tmp/, and its HOME
+//	s/      the sockets, or a link to where those are
+type run struct {
+	want    wire.Deployment
+	bundle  *bundle.Bundle
+	props   []byte // a JSON object
+	program program
+
+	dir, files, sockets string
+
+	release func() // of the bundle in the cache
+}
+
+// prepare gets the bundle of want and unpacks it.
+func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err error) {
+	n := &run{want: want}
+	defer func() {
+		if err != nil {
+			n.remove()
+		}
+	}()
+	if n.props, err = propsOf(want.Props); err != nil {
+		return nil, err
+	}
+	path, release, err := r.cache.Get(ctx, want.Sha)
+	if err != nil {
+		return nil, err
+	}
+	n.release = release // kept: a restart without the Tron needs it again
+	if n.bundle, err = bundle.Open(path); err != nil {
+		return nil, fmt.Errorf("open bundle: %w", err)
+	}
+	if n.dir, err = os.MkdirTemp(r.folder.runs(), folderName(want.ID)+"-*"); err != nil {
+		return nil, fmt.Errorf("make folder of deployment: %w", err)
+	}
+	n.files = filepath.Join(n.dir, "files")
+	if err = os.Mkdir(n.files, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder of deployment: %w", err)
+	}
+	if err = bundle.Unpack(path, n.files); err != nil {
+		return nil, err
+	}
+	if n.sockets, err = socketFolder(n.dir, len("18446744073709551615")); err != nil {
+		return nil, fmt.Errorf("make folder of sockets: %w", err)
+	}
+	if n.program, err = programOf(n.bundle, n.files); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// remove removes everything that prepare made.
+func (n *run) remove() {
+	if n.dir != "" {
+		_ = removeRun(n.dir) // what is left goes at the next start
+	}
+	if n.release != nil {
+		n.release()
+	}
+}
+
+// folderName is id where that is a plain name, as the Tron's are.
+func folderName(id string) string {
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' || i > 60 {
+			return hex.EncodeToString([]byte(id[:min(len(id), 30)]))
+		}
+	}
+	return id
+}
+
+// tron is where the Tron says that its bundles are.
+type tron struct {
+	mu    sync.Mutex
+	info  wire.Info     // under mu
+	known chan struct{} // closed when the Tron has said so
+}
+
+func (t *tron) set(info wire.Info) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.info = info
+	select {
+	case <-t.known:
+	default:
+		close(t.known)
+	}
+}
+
+// source is where bundles are fetched; override, where it is not "", is the URL.
+func (t *tron) source(ctx context.Context, override string) (cache.Source, error) {
+	late := time.NewTimer(infoTime)
+	defer late.Stop()
+	select {
+	case <-t.known:
+	case <-late.C:
+		if override == "" {
+			return cache.Source{}, errors.New("the Tron has not said where its bundles are (--tron-url says so for it)")
+		}
+	case <-ctx.Done():
+		return cache.Source{}, context.Cause(ctx)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	src := cache.Source{URL: t.info.URL, Token: t.info.Token}
+	if override != "" {
+		src.URL = override
+	}
+	if src.URL == "" {
+		return cache.Source{}, errors.New("the Tron has said no URL; set --tron-url")
+	}
+	return src, nil
+}
