@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
 # One image for every part: the subcommand is the argument.
-#   docker build -t funcatron/funcatron --build-arg VERSION=1.2.3 .
+#   docker build -t funcatron/funcatron --build-arg VERSION=1.2.3 --build-arg REVISION=$(git rev-parse HEAD) .
 #   docker run -p 127.0.0.1:8080:8080 -p 127.0.0.1:3000:3000 -e FUNCATRON_ADMIN_TOKEN=... funcatron/funcatron up --demo
 
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
@@ -11,11 +11,12 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod \
     go mod download
 COPY . .
-ARG TARGETOS TARGETARCH VERSION=""
+ARG TARGETOS TARGETARCH VERSION="" REVISION=""
 # "pack" runs here and compiles for there, as "go build" does.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     set -eu; \
     mkdir -p /out/state; \
+    if [ -n "$REVISION" ]; then echo "$REVISION" >runner/samples/go/gitsha.txt; fi; \
     go run . pack runner/samples/go -o /out/sample-go.zip --platforms "$TARGETOS/$TARGETARCH"; \
     GOOS=$TARGETOS GOARCH=$TARGETARCH go build -o /out/funcatron \
         -ldflags "-s -w -X github.com/funcatron/funcatron/shared/version.Version=$VERSION" .

@@ -453,9 +453,10 @@ esac
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if out, err := run(t, t.TempDir(), env, script); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+	var said [2]string
+	for i := range said {
+		if said[i], err = run(t, t.TempDir(), env, script); err != nil {
+			t.Fatalf("%v\n%s", err, said[i])
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "calls"))
@@ -463,6 +464,16 @@ esac
 		t.Fatal(err)
 	}
 	calls := string(text)
+	token, err := os.ReadFile(filepath.Join(dir, "funcatron_admin_token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said[0], "\nexport FUNCATRON_ADMIN_TOKEN="+string(token)+"\n") || strings.Contains(said[1], "TOKEN") {
+		t.Errorf("the token is told once, at first; said was\n%s\nand\n%s", said[0], said[1])
+	}
+	if strings.Contains(calls, string(token)) {
+		t.Error("the token is in an argument, which everybody on the machine can read")
+	}
 	for call, want := range map[string]int{
 		"secret create funcatron_admin_token -\n":                     1,
 		"secret create funcatron_rabbit_password -\n":                 1,

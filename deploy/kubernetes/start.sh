@@ -25,3 +25,7 @@ stringData:
 EOF
 fi
 kubectl apply -k .
+cat <<'EOF'
+The admin token:
+export FUNCATRON_ADMIN_TOKEN=$(kubectl -n funcatron get secret funcatron -o go-template='{{index .data "admin-token" | base64decode}}')
+EOF

@@ -5,12 +5,19 @@
 set -eu
 cd "$(dirname "$0")"
 
-for secret in funcatron_admin_token funcatron_rabbit_password; do
-	found=$(docker secret ls --quiet --filter "name=$secret")
-	if [ -z "$found" ]; then
-		od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | docker secret create "$secret" -
-	fi
-done
+random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+found=$(docker secret ls --quiet --filter name=funcatron_rabbit_password)
+if [ -z "$found" ]; then
+	random | docker secret create funcatron_rabbit_password -
+fi
+found=$(docker secret ls --quiet --filter name=funcatron_admin_token)
+if [ -z "$found" ]; then
+	token=$(random)
+	printf %s "$token" | docker secret create funcatron_admin_token -
+	echo "The swarm never shows a secret again. Keep this:"
+	echo "export FUNCATRON_ADMIN_TOKEN=$token"
+fi
 
 # The Tron's state is in a volume, and volumes do not move between nodes.
 labelled=$(docker node ls --quiet --filter node.label=funcatron.tron=true)
