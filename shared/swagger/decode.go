@@ -41,7 +41,8 @@ func decode(data []byte) (any, error) {
 		}
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return nil, refusal("not valid JSON: line %d: %v", lineAt(data, syntax.Offset), err)
+			line := 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
+			return nil, refusal("not valid JSON: line %d: %v", line, err)
 		}
 		return nil, refusal("not valid JSON: %v", err)
 	}
@@ -51,11 +52,6 @@ func decode(data []byte) (any, error) {
 // refusal is an *Error with one problem.
 func refusal(format string, args ...any) error {
 	return &Error{Problems: []string{fmt.Sprintf(format, args...)}}
-}
-
-// lineAt is the number of the line that holds the byte before offset.
-func lineAt(data []byte, offset int64) int {
-	return 1 + bytes.Count(data[:min(offset, int64(len(data)))], []byte("\n"))
 }
 
 // budget bounds what decoding builds, however small the text is that asks for
@@ -96,6 +92,16 @@ type jsonReader struct {
 	budget
 	data []byte
 	dec  *json.Decoder
+
+	line, offset int // where line last looked, so that it looks at each byte once
+}
+
+// at is the number of the line that was read last.
+func (r *jsonReader) at() int {
+	next := int(r.dec.InputOffset())
+	r.line += bytes.Count(r.data[r.offset:next], []byte("\n"))
+	r.offset = next
+	return 1 + r.line
 }
 
 func decodeJSON(data []byte) (any, error) {
@@ -132,7 +138,7 @@ func (r *jsonReader) next(depth int) (any, error) {
 		return v, r.spend(depth, len(v)+1)
 	case json.Number:
 		if err := finite(string(v)); err != nil {
-			r.problem("line %d: %v", lineAt(r.data, r.dec.InputOffset()), err)
+			r.problem("line %d: %v", r.at(), err)
 		}
 		return v, r.spend(depth, len(v))
 	default:
@@ -163,7 +169,7 @@ func (r *jsonReader) object(depth int) (any, error) {
 		key := token.(string) // a well-formed object has no other keys
 		r.bytes += len(key) + 3
 		if _, twice := object[key]; twice {
-			r.problem("line %d: the key %s appears twice in one object", lineAt(r.data, r.dec.InputOffset()), quote(key))
+			r.problem("line %d: the key %s appears twice in one object", r.at(), quote(key))
 		}
 		v, err := r.next(depth + 1)
 		if err != nil {

@@ -118,18 +118,28 @@ func (r *reader) follow(where string, object map[string]any, what string) (map[s
 	}
 }
 
+// Below values a $ref is data that happens to look like one; below named, keys
+// are names that somebody gave, which may be those of values.
+var (
+	values = map[string]bool{"default": true, "enum": true, "example": true, "examples": true}
+	named  = map[string]bool{
+		"definitions": true, "dependencies": true, "headers": true, "parameters": true,
+		"patternProperties": true, "properties": true, "responses": true,
+	}
+)
+
 // sweep takes every `$ref` to elsewhere out of the document and warns of those
 // that do not resolve. Those in requests were refused before; here are the
 // responses and whatever nothing uses.
 func (r *reader) sweep() {
 	var at []string
-	var walk func(v any, data bool)
-	walk = func(v any, data bool) {
+	var walk func(v any, names, data bool)
+	walk = func(v any, names, data bool) {
 		switch v := v.(type) {
 		case []any:
 			for i, item := range v {
 				at = append(at, strconv.Itoa(i))
-				walk(item, data)
+				walk(item, false, data)
 				at = at[:len(at)-1]
 			}
 		case map[string]any:
@@ -145,11 +155,10 @@ func (r *reader) sweep() {
 			}
 			for key, item := range sorted(v) {
 				at = append(at, key)
-				// In examples and the like a $ref is data that happens to look like one.
-				walk(item, data || key == "example" || key == "examples" || key == "enum" || key == "default" || extension(key))
+				walk(item, !names && named[key], data || !names && values[key])
 				at = at[:len(at)-1]
 			}
 		}
 	}
-	walk(r.root, false)
+	walk(r.root, false, false)
 }

@@ -99,9 +99,9 @@ func (s *schemas) read(where string, v any) spec.Schema {
 	switch items := raw["items"].(type) {
 	case nil:
 	case []any:
-		out.Items = &spec.SchemaOrArray{Schemas: s.list(where+"/items", items)}
+		out.Items = &spec.SchemaOrArray{Schemas: s.list(below(where, "items"), items)}
 	default:
-		item := s.read(where+"/items", items)
+		item := s.read(below(where, "items"), items)
 		out.Items = &spec.SchemaOrArray{Schema: &item}
 	}
 	out.AdditionalItems = s.orBool(where, raw, "additionalItems")
@@ -113,13 +113,22 @@ func (s *schemas) read(where string, v any) spec.Schema {
 	out.AnyOf = s.composed(where, raw, "anyOf")
 	out.OneOf = s.composed(where, raw, "oneOf")
 	if not, has := raw["not"]; has && not != nil {
-		schema := s.read(where+"/not", not)
+		schema := s.read(below(where, "not"), not)
 		out.Not = &schema
 	}
 	if len(out.AllOf)+len(out.AnyOf)+len(out.OneOf) > 0 || out.Not != nil {
 		s.sites = append(s.sites, site{schema: &out, where: where})
 	}
 	return out
+}
+
+// below is a place within another one. It names as much of what is nested deep as
+// anybody reads.
+func below(where, token string) string {
+	if len(where) > maxMessage/2 {
+		return where
+	}
+	return where + "/" + clip(token)
 }
 
 // reference gives the name of the definition that a `$ref` leads to, read now or
@@ -233,7 +242,7 @@ func (s *schemas) list(where string, items []any) []spec.Schema {
 		if s.count > maxSchemas {
 			break
 		}
-		out = append(out, s.read(where+"/"+strconv.Itoa(i), item))
+		out = append(out, s.read(below(where, strconv.Itoa(i)), item))
 	}
 	return out
 }
@@ -248,7 +257,7 @@ func (s *schemas) composed(where string, raw map[string]any, key string) []spec.
 		s.r.refuse(where, "%s is %s, not an array", key, kind(v))
 		return nil
 	}
-	return s.list(where+"/"+key, list)
+	return s.list(below(where, key), list)
 }
 
 func (s *schemas) members(where string, raw map[string]any, key string) spec.SchemaProperties {
@@ -266,7 +275,7 @@ func (s *schemas) members(where string, raw map[string]any, key string) spec.Sch
 		if s.count > maxSchemas {
 			break
 		}
-		at := where + "/" + key + "/" + clip(name)
+		at := below(below(where, key), name)
 		if key == "patternProperties" && !s.r.compiles(at, name) {
 			continue
 		}
@@ -282,7 +291,7 @@ func (s *schemas) orBool(where string, raw map[string]any, key string) *spec.Sch
 	case bool:
 		return &spec.SchemaOrBool{Allows: v}
 	default:
-		schema := s.read(where+"/"+key, v)
+		schema := s.read(below(where, key), v)
 		return &spec.SchemaOrBool{Allows: true, Schema: &schema}
 	}
 }
@@ -303,7 +312,7 @@ func (s *schemas) dependencies(where string, raw map[string]any) spec.Dependenci
 			out[name] = spec.SchemaOrStringArray{Property: s.required(where, map[string]any{"required": list})}
 			continue
 		}
-		schema := s.read(where+"/dependencies/"+clip(name), item)
+		schema := s.read(below(where, "dependencies/"+name), item)
 		out[name] = spec.SchemaOrStringArray{Schema: &schema}
 	}
 	return out
