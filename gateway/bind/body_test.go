@@ -143,9 +143,9 @@ func TestBodyMediaTypes(t *testing.T) {
 func TestBodyWorkIsBounded(t *testing.T) {
 	const tree = "A: {anyOf: [{type: object, required: [x], properties: {n: {$ref: '#/definitions/A'}}}, {type: object, required: [y], properties: {n: {$ref: '#/definitions/A'}}}, {type: integer}]}"
 	deep := strings.Repeat(`{"x":1,"y":1,"n":`, 900) + `"leaf"` + strings.Repeat("}", 900)
-	many := "[" + strings.Repeat("1,", 2_000_000) + "1]"
+	many := "[" + strings.Repeat("1,", 500_000) + "1]"
 	var distinct strings.Builder
-	for i := range 500_000 {
+	for i := range 200_000 {
 		fmt.Fprintf(&distinct, "%d,", i)
 	}
 	for _, tc := range []struct {
