@@ -154,7 +154,7 @@ func TestDatabaseAfterTheDeadline(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	}), fn.Options{Props: []byte(`{"db":{"type":"database","driver":"fake","url":"x"}}`)})
-	if got := call(t, srv, "GET", "/", "", "X-Funcatron-Timeout-Ms: 30"); got.status < 500 {
+	if got := call(t, srv, "GET", "/", "", "X-Funcatron-Timeout-Ms: 30"); got.status != 504 {
 		t.Errorf("got %d %s", got.status, out)
 	}
 	if notes := fake.String(); strings.Contains(notes, "commit") {

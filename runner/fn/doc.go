@@ -7,7 +7,11 @@
 //
 //	package main
 //
-//	import "github.com/funcatron/funcatron/runner/fn"
+//	import (
+//		"slices"
+//
+//		"github.com/funcatron/funcatron/runner/fn"
+//	)
 //
 //	type Greeting struct {
 //		Text  string `json:"text"`
@@ -46,8 +50,8 @@
 // Parameters come as the types that the document gives them, with its defaults.
 // A request's Context ends at its deadline, or when nobody waits for the answer
 // any more. Whatever a function vended from a service is given back, committed
-// where the function returned no error and undone where it returned one or
-// panicked, before its answer leaves. A panic is answered 500 and logged; the
+// where the function returned no error and undone where it returned one, panicked
+// or came too late, before its answer leaves. A panic is answered 500 and logged; the
 // process goes on.
 //
 // Functions run concurrently, as many at once as the document's

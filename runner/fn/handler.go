@@ -151,6 +151,11 @@ func (h *Handler) run(ctx *Context) (res *Response, err error) {
 		}
 		return res.check()
 	})
+	if err == nil && ctx.Err() != nil && ctx.session.used() {
+		// Nobody hears the answer any more, and who asks again must not find
+		// the work done already.
+		err = fmt.Errorf("keep what was done: the request was over: %w", ctx.Err())
+	}
 	if endErr := ctx.session.end(err == nil); endErr != nil {
 		if err == nil {
 			err = endErr

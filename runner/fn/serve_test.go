@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,7 +50,7 @@ func TestMain(m *testing.M) {
 				}
 			}),
 		})
-		os.Stdout.WriteString(strings.Join(books.take(), ", ") + "\n")
+		fmt.Println(strings.Join(books.take(), ", "))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -228,6 +230,44 @@ func TestRunCannotListen(t *testing.T) {
 	if _, err := os.Stat(file); err != nil {
 		t.Errorf("Run removed a file that is no socket: %v", err)
 	}
+}
+
+func TestRunOnPort(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	if err := errors.Join(err, free.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o, err := fn.FromEnv(func(name string) string { return map[string]string{"PORT": port}[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := run(t, ctx, returns("ok", nil), o)
+	tr := &http.Transport{}
+	eventually(t, "Run serves", func() bool {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+o.Addr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Funcatron-Operation", "op")
+		res, err := tr.RoundTrip(req)
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return res.StatusCode == 200
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	tr.CloseIdleConnections()
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // A function that does not end in time is given up, and the error says so.

@@ -169,7 +169,7 @@ type vended struct {
 // Vend gives an item of the service of that name: of a database, its
 // transaction. Asked again during the same request it gives the same item. The
 // item is the request's: it is given back before the answer leaves, committed
-// where the function returned no error, undone otherwise.
+// where the function returned no error in time, undone otherwise.
 //
 // Where the properties describe no such service the error wraps ErrNoService.
 // That error, and one of a service that could not vend, are Errors of status 503.
@@ -210,6 +210,13 @@ func (c *Context) vend(name string) (any, error) {
 	}
 	s.items = append(s.items, vended{name, vendor, item})
 	return item, nil
+}
+
+// used reports whether anything is out.
+func (s *session) used() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.items) > 0
 }
 
 // end gives everything back, last first, and reports what went wrong. Once one
