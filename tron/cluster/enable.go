@@ -64,13 +64,12 @@ func (c *Cluster) enable(ctx context.Context, sha string, props json.RawMessage)
 		return Enabled{}, err
 	}
 
-	began := time.Now()
-	d, before := c.propose(&b, props, began)
+	d, before := c.propose(&b, props, time.Now())
 	done := Enabled{Deployment: d.ID, State: Live, Already: d == before}
 	if before != nil && d != before {
 		done.Replaced = before.Sha
 	}
-	switch err := c.prove(ctx, d, began); {
+	switch err := c.prove(ctx, d); {
 	case errors.Is(err, errNoRunner):
 		done.State = Pending
 	case err != nil:
@@ -101,9 +100,9 @@ func (c *Cluster) propose(b *store.Bundle, props json.RawMessage, now time.Time)
 	before = c.current[b.Place()]
 	if before != nil && before.same(b.Sha, props) {
 		for _, m := range c.members {
-			if r := m.runs[before.ID]; r != nil && r.state == Failed {
-				r.asked = time.Time{}
-				c.plan(m, now)
+			r := m.runs[before.ID]
+			if r != nil && m.lost.IsZero() && r.state != Live && r.state != Draining {
+				c.enableOn(m, r, before, now)
 			}
 		}
 		return before, before
@@ -122,15 +121,14 @@ func (c *Cluster) propose(b *store.Bundle, props json.RawMessage, now time.Time)
 var errNoRunner = errors.New("no runner is connected")
 
 // prove waits until d is live on one runner and its queue is served, or until no
-// runner is left that could bring that about. Only what was answered since began
-// counts as a failure.
-func (c *Cluster) prove(ctx context.Context, d *deployment, began time.Time) error {
+// runner is left that could bring that about.
+func (c *Cluster) prove(ctx context.Context, d *deployment) error {
 	limited, cancel := context.WithTimeout(ctx, c.opts.EnableTimeout)
 	defer cancel()
 	var verdict error
 	err := c.await(limited, func() bool {
 		var decided bool
-		decided, verdict = c.verdict(d, began)
+		decided, verdict = c.verdict(d)
 		return decided
 	})
 	if err == nil && verdict == nil {
@@ -146,7 +144,7 @@ func (c *Cluster) prove(ctx context.Context, d *deployment, began time.Time) err
 }
 
 // verdict tells whether it is decided that d runs, and if not, why. mu is held.
-func (c *Cluster) verdict(d *deployment, began time.Time) (decided bool, err error) {
+func (c *Cluster) verdict(d *deployment) (decided bool, err error) {
 	var runners, open int
 	var failed []*member
 	for _, m := range c.members {
@@ -156,11 +154,9 @@ func (c *Cluster) verdict(d *deployment, began time.Time) (decided bool, err err
 		runners++
 		r := m.runs[d.ID]
 		switch {
-		case r == nil || r.asked.IsZero():
-			open++
-		case r.state == Live:
+		case r != nil && r.state == Live:
 			return true, nil
-		case r.ok || r.answered.Before(r.asked) || r.answered.Before(began):
+		case r == nil || r.asked.IsZero() || r.open || r.ok: // ok: it lost what it had, and will be told again
 			open++
 		default:
 			failed = append(failed, m)

@@ -25,7 +25,7 @@ type member struct {
 	queue    string
 	heard    bool      // it reported to this Tron, not only to the one before a restart
 	seen     time.Time // when something was last heard
-	reported time.Time // when it last described itself
+	owes     bool      // it was asked to report, and did not yet
 	pinged   time.Time // when it was last asked to report
 	lost     time.Time // since when its queue is known to be gone; zero while it is not
 	again    bool      // something could not be said: look again at the next tick
@@ -49,7 +49,8 @@ type run struct {
 
 	asked    time.Time // when it was last told to enable; zero: it is to be
 	tries    int       // enables in a row that did not make it live
-	answered time.Time // when it acknowledged one of them
+	open     bool      // it has not answered the last of them
+	answered time.Time // when it last did
 	ok       bool      // what it answered
 	told     time.Time // when it was last told to disable
 	stopped  bool      // it acknowledged that
@@ -103,7 +104,7 @@ func (c *Cluster) report(msg *wire.Message) {
 		c.log.Info(msg.Member.Kind+" connected", "name", msg.Member.Name, "host", msg.Member.Host,
 			"pid", msg.Member.PID, "software", msg.Member.Software)
 	}
-	m.Member, m.heard, m.seen, m.reported = *msg.Member, true, now, now
+	m.Member, m.heard, m.seen, m.owes = *msg.Member, true, now, false
 	switch {
 	case m.gateway():
 		if m.URL != "" && m.frontend != m.URL {
@@ -137,8 +138,8 @@ func (m *member) reportRuns(now time.Time, fresh bool) {
 		case r.state == wire.StateLive && r.told.IsZero() && now.Sub(r.answered) < stale:
 		case st.State == wire.StateFailed && now.Sub(r.asked) < stale:
 		case st.State == wire.StateFailed:
-			if r.answered.Before(r.asked) { // the acknowledgement was lost
-				r.answered, r.ok = now, false
+			if r.open { // the acknowledgement was lost
+				r.open, r.answered, r.ok = false, now, false
 			}
 			r.state, r.reason = wire.StateFailed, st.Reason
 		default:
@@ -152,7 +153,7 @@ func (m *member) reportRuns(now time.Time, fresh bool) {
 		}
 		if fresh {
 			r.told = time.Time{}
-			if r.state != wire.StateLive {
+			if r.state != wire.StateLive && r.state != wire.StateStarting {
 				r.asked = time.Time{}
 			}
 		}
@@ -185,7 +186,7 @@ func (c *Cluster) acknowledged(msg *wire.Message) {
 		if r == nil {
 			return
 		}
-		r.answered, r.ok = now, msg.Ack.OK
+		r.open, r.answered, r.ok = false, now, msg.Ack.OK
 		if msg.Ack.OK {
 			log.Info("deployment is live on a runner")
 			r.state, r.reason, r.logs, r.tries = wire.StateLive, "", nil, 0

@@ -111,7 +111,7 @@ func backoff(tries int) time.Duration {
 
 // enableOn tells a runner to run d. mu is held.
 func (c *Cluster) enableOn(m *member, r *run, d *deployment, now time.Time) {
-	r.asked = now
+	r.asked, r.open = now, true
 	r.tries++
 	d.tried = d.tried || m.heard
 	c.sendAsking(m, wire.Message{Action: wire.Enable, Deployment: &d.Deployment}, question{deployment: d.ID})
@@ -125,6 +125,6 @@ func (c *Cluster) disableOn(m *member, r *run, id string, now time.Time) {
 
 // ask has a member report at once. mu is held.
 func (c *Cluster) ask(m *member, now time.Time) {
-	m.pinged = now
+	m.pinged, m.owes = now, true
 	c.send(m, wire.Message{Action: wire.ResendAwake})
 }

@@ -103,17 +103,16 @@ func (r *run) status(id string, reported []wire.DeploymentStatus) wire.Deploymen
 
 // Refresh asks every member to report and waits for them, or until ctx ends.
 func (c *Cluster) Refresh(ctx context.Context) {
-	asked := time.Now()
 	c.mu.Lock()
 	for _, m := range c.members {
 		if m.lost.IsZero() {
-			c.ask(m, asked)
+			c.ask(m, time.Now())
 		}
 	}
 	c.mu.Unlock()
 	_ = c.await(ctx, func() bool { // those that do not answer are shown as they were
 		for _, m := range c.members {
-			if m.lost.IsZero() && m.reported.Before(asked) {
+			if m.lost.IsZero() && m.owes {
 				return false
 			}
 		}
