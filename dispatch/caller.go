@@ -17,8 +17,8 @@ import (
 // ErrDeadline means that the time for a call was over before its reply came.
 var ErrDeadline = errors.New("no reply within the deadline")
 
-// errStale is why an item never left its lane: its deadline passed there.
-var errStale = errors.New("deadline passed before it was sent")
+// errStale is why an item never left its lane: nobody waits for it any more.
+var errStale = errors.New("not sent: nobody waits for it any more")
 
 // Request is what a Caller sends. AppendTo appends the whole envelope of the
 // request, for the call and the time left that it is told.
@@ -70,6 +70,12 @@ func NewCaller(b Broker, o CallerOptions) (*Caller, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("make caller: %w", err)
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
 	c := &Caller{broker: b, opts: o, table: newPending(o.MaxPending)}
 	c.lanes.broker = b
 	c.lanes.replyTo = func() string {
@@ -82,8 +88,8 @@ func NewCaller(b Broker, o CallerOptions) (*Caller, error) {
 	c.late = m.NewCounter("funcatron_gateway_late_replies_total")
 	c.broken = m.NewCounter("funcatron_gateway_unreadable_replies_total")
 	m.NewGauge("funcatron_gateway_pending_requests", func() float64 { return float64(c.Pending()) })
-	m.NewGauge(`funcatron_gateway_bus_messages_total`, func() float64 { return float64(c.lanes.batches.messages.Load()) })
-	m.NewGauge(`funcatron_gateway_bus_requests_total`, func() float64 { return float64(c.lanes.batches.items.Load()) })
+	c.lanes.messages = m.NewCounter("funcatron_gateway_bus_messages_total")
+	c.lanes.items = m.NewCounter("funcatron_gateway_bus_requests_total")
 	return c, nil
 }
 
@@ -183,8 +189,10 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 // callOwner is the Caller as its lanes see it.
 type callOwner Caller
 
+func (c *callOwner) wanted(it item, _ time.Time) bool { return c.table.waits(it.call) }
+
 func (c *callOwner) settled(it item, err error) {
-	if err != nil && !errors.Is(err, errStale) { // a stale call ends at its own deadline
+	if err != nil { // of a stale call: it has ended
 		c.table.fail(it.call, err)
 	}
 }

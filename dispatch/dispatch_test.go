@@ -270,6 +270,37 @@ func TestRedelivery(t *testing.T) {
 	}
 }
 
+// One bad reply harms neither its runner nor the replies that share its message.
+func TestBadReplies(t *testing.T) {
+	b := newBus(t, dispatch.DefaultCallerOptions())
+	b.serve(t, 8, func(c *dispatch.Call) {
+		switch string(c.Body) {
+		case "panic":
+			panic("on purpose")
+		case "nothing":
+		case "status":
+			c.Reply(&envelope.Response{Status: 12345})
+		case "header":
+			c.Reply(&envelope.Response{Status: 200, Header: []byte("A: b\r\n\r\nHTTP/1.1 200 \r\n")})
+		case "large":
+			c.Reply(&envelope.Response{Status: 200, Header: []byte("A: " + strings.Repeat("b", 2<<20) + "\r\n")})
+		default:
+			echo(c)
+		}
+	})
+	var wg sync.WaitGroup
+	for i := range 200 {
+		body := []string{"good", "panic", "nothing", "status", "header", "large"}[i%6]
+		wg.Go(func() {
+			r, err := b.call("POST", body, time.Minute)
+			if err != nil || (r.Fault == envelope.NoFault) != (body == "good") {
+				t.Errorf("%s: %v, fault %d", body, err, r.Fault)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Messages that are no requests are dropped, and harm nobody.
 func TestGarbage(t *testing.T) {
 	b := newBus(t, dispatch.DefaultCallerOptions())

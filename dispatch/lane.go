@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // A broker's cost is per message, not per byte, so calls to one queue share
@@ -19,19 +21,27 @@ const (
 	maxBatch      = 32
 	maxBatchBytes = 256 << 10 // a call larger than this travels alone
 	laneIdle      = time.Minute
+	// maxTurn is how many messages a goroutine publishes for others before it
+	// goes on with its own work.
+	maxTurn = 16
 )
 
 // item is one call, or one reply, in its lane.
 type item struct {
 	body     []byte // never changed, and never reused, once in a lane
 	call     uint64
-	deadline time.Time // not worth sending after this
+	deadline time.Time // nobody waits for it after this
 	owner    settler
 }
 
-// settler learns what became of its item, exactly once: nil when the broker took
-// it, else a Broker error, or errStale when it was not sent at all.
-type settler interface{ settled(it item, err error) }
+// settler owns an item.
+type settler interface {
+	// wanted tells, as the item's turn comes, whether it is still worth sending.
+	wanted(it item, now time.Time) bool
+	// settled tells what became of the item, exactly once: nil when the broker
+	// took it, else a Broker error, or errStale when it was not wanted any more.
+	settled(it item, err error)
+}
 
 // lane is the way to one queue. Its items leave in the order they came.
 type lane struct {
@@ -39,7 +49,7 @@ type lane struct {
 	queue  string
 	// replyTo tells where answers go, when a message leaves; nil for answers.
 	replyTo func() string
-	batches *batchCounts
+	owner   *lanes
 
 	inFlight atomic.Int64 // calls of this lane that wait for their reply; the Caller's
 	limit    atomic.Int64 // calls in one message, at most
@@ -51,9 +61,6 @@ type lane struct {
 	head     int
 	used     time.Time // when the last item came
 }
-
-// batchCounts shows how well calls share messages.
-type batchCounts struct{ messages, items atomic.Uint64 }
 
 // send puts it in the lane. Its owner may be settled before send returns.
 func (l *lane) send(it item) {
@@ -72,7 +79,16 @@ func (l *lane) drain() {
 		return
 	}
 	l.draining = true
-	for l.open < window && l.head < len(l.waiting) {
+	for turn := 0; l.open < window && l.head < len(l.waiting); turn++ {
+		if turn == maxTurn {
+			go func() {
+				l.mu.Lock()
+				l.draining = false
+				l.drain()
+			}()
+			l.mu.Unlock()
+			return
+		}
 		batch, stale := l.take(time.Now())
 		if len(batch) > 0 {
 			l.open++
@@ -96,7 +112,7 @@ func (l *lane) take(now time.Time) (batch, stale []item) {
 	limit, size := int(l.limit.Load()), 0
 	for ; l.head < len(l.waiting) && len(batch) < limit; l.head++ {
 		it := l.waiting[l.head]
-		if now.After(it.deadline) {
+		if !it.owner.wanted(it, now) {
 			stale = append(stale, it)
 		} else if len(batch) == 0 || size+len(it.body) <= maxBatchBytes {
 			batch = append(batch, it)
@@ -142,8 +158,8 @@ func (l *lane) publish(batch []item) {
 	if l.replyTo != nil {
 		m.ReplyTo = l.replyTo()
 	}
-	l.batches.messages.Add(1)
-	l.batches.items.Add(uint64(len(batch)))
+	l.owner.messages.Inc()
+	l.owner.items.Add(len(batch))
 	l.broker.Publish(l.queue, m, func(err error) {
 		l.mu.Lock()
 		l.open--
@@ -158,7 +174,8 @@ func (l *lane) publish(batch []item) {
 type lanes struct {
 	broker  Broker
 	replyTo func() string
-	batches batchCounts
+	// How well calls share messages.
+	messages, items *metrics.Counter
 
 	byQueue sync.Map // string to *lane
 	swept   atomic.Int64
@@ -176,7 +193,7 @@ func (ls *lanes) to(queue string, limit int) *lane {
 		return l
 	}
 	ls.sweep()
-	l := &lane{broker: ls.broker, queue: queue, replyTo: ls.replyTo, batches: &ls.batches, used: time.Now()}
+	l := &lane{broker: ls.broker, queue: queue, replyTo: ls.replyTo, owner: ls, used: time.Now()}
 	l.limit.Store(int64(limit))
 	v, _ := ls.byQueue.LoadOrStore(queue, l)
 	return v.(*lane)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // heldBroker takes what is published, and settles when the test says so.
@@ -74,8 +76,10 @@ func (l *ledger) settled(it item, err error) {
 	}
 }
 
+func (l *ledger) wanted(it item, now time.Time) bool { return now.Before(it.deadline) }
+
 func testLane(b Broker, limit int) *lane {
-	ls := &lanes{broker: b}
+	ls := &lanes{broker: b, messages: new(metrics.Counter), items: new(metrics.Counter)}
 	return ls.to("q", limit)
 }
 
@@ -165,8 +169,19 @@ func TestLaneSurvivesBrokersThatSettleAtOnce(t *testing.T) {
 		wg.Go(func() { ln.send(item{body: []byte("x"), call: uint64(i), deadline: soon(), owner: l}) })
 	}
 	wg.Wait()
-	if len(l.got) != n+4 {
-		t.Errorf("%d items settled, want %d", len(l.got), n+4)
+	limit := time.After(10 * time.Second)
+	for { // a long turn ends on a goroutine of its own
+		l.mu.Lock()
+		settled := len(l.got)
+		l.mu.Unlock()
+		if settled == n+4 {
+			break
+		}
+		select {
+		case <-limit:
+			t.Fatalf("%d items settled, want %d", settled, n+4)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	for call, err := range l.got {
 		if err != nil {
@@ -184,6 +199,8 @@ func TestLaneKeepsOrder(t *testing.T) {
 		ln.send(item{body: []byte{byte(i)}, call: uint64(i), deadline: soon(), owner: l})
 	}
 	var got []byte
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, m := range b.sent {
 		got = append(got, m.Body...)
 	}
@@ -194,7 +211,7 @@ func TestLaneKeepsOrder(t *testing.T) {
 
 func TestLanesAreForgottenWhenIdle(t *testing.T) {
 	b := &heldBroker{instant: true}
-	ls := &lanes{broker: b}
+	ls := &lanes{broker: b, messages: new(metrics.Counter), items: new(metrics.Counter)}
 	ln := ls.to("old", 1)
 	ln.send(item{body: []byte("x"), deadline: soon(), owner: &ledger{}})
 	ln.mu.Lock()

@@ -116,6 +116,15 @@ func (p *pending) claim(id uint64) *slot {
 	return s
 }
 
+// waits tells whether anybody waits for call id.
+func (p *pending) waits(id uint64) bool {
+	sh := p.shardOf(id)
+	i := id & indexMask >> shardBits
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return i < uint64(len(sh.all)) && sh.all[i].id == id
+}
+
 // resolve answers a call with r, and tells whether anybody waited for it.
 func (p *pending) resolve(r *envelope.Response) bool {
 	s := p.claim(r.Call)

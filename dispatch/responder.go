@@ -1,10 +1,12 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +49,8 @@ func NewResponder(b Broker, o ResponderOptions) *Responder {
 	}
 	r := &Responder{log: o.Log}
 	r.lanes.broker = b
+	r.lanes.messages = o.Metrics.NewCounter("funcatron_runner_bus_messages_total")
+	r.lanes.items = o.Metrics.NewCounter("funcatron_runner_bus_replies_total")
 	r.unreadable = o.Metrics.NewCounter("funcatron_runner_unreadable_requests_total")
 	r.expired = o.Metrics.NewCounter("funcatron_runner_expired_requests_total")
 	r.maybeRan = o.Metrics.NewCounter("funcatron_runner_redelivered_refused_total")
@@ -61,12 +65,28 @@ type Call struct {
 	Received time.Time // by this side's monotonic clock
 	Deadline time.Time // likewise
 
-	from *delivered
+	from    *delivered
+	replied bool
 }
 
+// maxReplyHeader bounds a reply's header lines in bytes, well below what an
+// envelope may hold.
+const maxReplyHeader = 256 << 10
+
 // Reply answers the call. Of resp it takes Status, Header, Body, Ran and Fault, and
-// is finished with them when it returns. It is called once.
+// is finished with them when it returns. It is called once. What no envelope can
+// hold is answered as a fault: it would take the other replies of its message
+// with it.
 func (c *Call) Reply(resp *envelope.Response) {
+	c.replied = true
+	switch h := resp.Header; {
+	case resp.Status < 100 || resp.Status > 999:
+		resp = &envelope.Response{Status: 502, Fault: envelope.Died, Body: fmt.Appendf(nil, "it answered with status %d", resp.Status)}
+	case len(h) > maxReplyHeader:
+		resp = &envelope.Response{Status: 502, Fault: envelope.TooLarge, Body: fmt.Appendf(nil, "its header is %d bytes, at most %d are passed on", len(h), maxReplyHeader)}
+	case len(h) > 0 && (!bytes.HasSuffix(h, []byte("\r\n")) || bytes.HasPrefix(h, []byte("\r\n")) || bytes.Contains(h, []byte("\r\n\r\n"))):
+		resp = &envelope.Response{Status: 502, Fault: envelope.Died, Body: []byte("its header is malformed")}
+	}
 	resp.Call = c.Call
 	resp.Held = time.Since(c.Received)
 	size := len(resp.Header) + len(resp.Body) + 256
@@ -82,6 +102,9 @@ func (c *Call) Reply(resp *envelope.Response) {
 // calls Reply exactly once before it returns. Serve's error means that q can
 // never be consumed.
 func (r *Responder) Serve(ctx context.Context, q Queue, slots int, h func(*Call)) error {
+	if slots < 1 {
+		return fmt.Errorf("serve %s: %d slots", q.Name, slots)
+	}
 	s := &serving{responder: r, slots: slots, handle: h}
 	err := r.lanes.broker.Consume(ctx, q, slots, s.take)
 	s.running.Wait()
@@ -145,7 +168,8 @@ func (s *serving) take(d *Delivery) {
 	for _, c := range calls {
 		if d.Redelivered && !c.Retry && !idempotent(c.Method) {
 			s.responder.maybeRan.Inc()
-			c.fault(envelope.MaybeRan, "the runner that had this request is gone, and a "+string(c.Method)+" is not run twice")
+			c.Reply(&envelope.Response{Status: 502, Fault: envelope.MaybeRan,
+				Body: []byte("the runner that had this request is gone, and a " + string(c.Method) + " is not run twice")})
 			continue
 		}
 		s.start(c)
@@ -176,12 +200,26 @@ func (s *serving) work(c *Call) {
 	for c != nil {
 		if time.Now().After(c.Deadline) {
 			s.responder.expired.Inc()
-			c.fault(envelope.Expired, "its time was over before the function could take it")
+			c.from.finish() // whoever asked has been told
 		} else {
-			s.handle(c)
+			s.run(c)
 		}
 		c = s.next()
 	}
+}
+
+// run hands c to h, and answers in h's place where h panics or forgets to: that
+// costs one call, not the process.
+func (s *serving) run(c *Call) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.responder.log.Error("BUG: panic while running a request", "panic", cause, "stack", string(debug.Stack()))
+		}
+		if !c.replied {
+			c.fault("the runner failed")
+		}
+	}()
+	s.handle(c)
 }
 
 func (s *serving) next() *Call {
@@ -197,12 +235,8 @@ func (s *serving) next() *Call {
 	return c
 }
 
-func (c *Call) fault(f envelope.Fault, detail string) {
-	status := 502
-	if f == envelope.Expired {
-		status = 504
-	}
-	c.Reply(&envelope.Response{Status: status, Fault: f, Body: []byte(detail)})
+func (c *Call) fault(detail string) {
+	c.Reply(&envelope.Response{Status: 502, Fault: envelope.Died, Body: []byte(detail)})
 }
 
 // idempotent: RFC 9110 section 9.2.2.
@@ -216,6 +250,8 @@ func idempotent(method []byte) bool {
 
 func (d *delivered) reply(it item) { d.replies.send(it) }
 
+func (d *delivered) wanted(it item, now time.Time) bool { return now.Before(it.deadline) }
+
 // settled learns what became of one reply. A broker that took nothing gets it
 // again until the deadline: to lose it would leave its caller waiting.
 func (d *delivered) settled(it item, err error) {
@@ -226,6 +262,11 @@ func (d *delivered) settled(it item, err error) {
 	if err != nil {
 		d.responder.lost.Inc()
 	}
+	d.finish()
+}
+
+// finish counts one call of the message as done, and settles the message with the last.
+func (d *delivered) finish() {
 	if d.left.Add(-1) == 0 {
 		d.Settle(Ack)
 	}

@@ -37,7 +37,8 @@ type Options struct {
 // Link is the line. Run makes it work.
 type Link struct {
 	opts  Options
-	inbox atomic.Pointer[string]
+	inbox atomic.Pointer[string] // nil while there is none
+	left  atomic.Bool            // the farewell is said, and nothing follows it
 }
 
 // New makes a Link.
@@ -59,8 +60,9 @@ func (l *Link) Run(ctx context.Context) error {
 		case err := <-served:
 			return fmt.Errorf("keep control queue: %w", err)
 		case <-ctx.Done():
+			l.left.Store(true)
 			said := make(chan error, 1)
-			l.send(wire.Message{Action: wire.Died}, func(err error) { said <- err })
+			l.send(l.inbox.Swap(nil), wire.Message{Action: wire.Died}, func(err error) { said <- err })
 			select {
 			case <-said:
 			case <-time.After(farewell):
@@ -74,6 +76,9 @@ func (l *Link) Run(ctx context.Context) error {
 func (l *Link) opened(name string) {
 	if name == "" {
 		l.inbox.Store(nil)
+		return
+	}
+	if l.left.Load() {
 		return
 	}
 	l.inbox.Store(&name)
@@ -104,15 +109,14 @@ func (l *Link) report(a wire.Action) {
 // Send sends m to the Tron, with this member's queue as From. While the line is
 // down nothing is sent: the report that follows its return says it all.
 func (l *Link) Send(m wire.Message) {
-	l.send(m, func(err error) {
+	l.send(l.inbox.Load(), m, func(err error) {
 		if err != nil {
 			l.opts.Log.Debug("message to the Tron was not sent", "action", m.Action, "err", err)
 		}
 	})
 }
 
-func (l *Link) send(m wire.Message, settled func(error)) {
-	from := l.inbox.Load()
+func (l *Link) send(from *string, m wire.Message, settled func(error)) {
 	if from == nil {
 		settled(dispatch.ErrDown)
 		return

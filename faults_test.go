@@ -1,0 +1,227 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/funcatron/funcatron/dispatch/brokertest"
+)
+
+// Enabling a new version, and the old one again, loses no request.
+func TestReplaceAndRollbackUnderLoad(t *testing.T) {
+	overBrokers(t, func(t *testing.T, s *system) {
+		one, two := s.add(testBundle(t, "/app", "1")), s.add(testBundle(t, "/app", "2"))
+		s.enable(one, map[string]any{"version": "one"})
+		s.serves("/app/version")
+
+		l := runLoad(s.gateway, 200, func(n int) string {
+			if n%4 == 0 {
+				return "/app/slow/50"
+			}
+			return "/app/version"
+		})
+		l.atLeast(t, 100)
+		s.enable(two, map[string]any{"version": "two"})
+		replaced := time.Now()
+		l.atLeast(t, l.count()+200)
+		returning := time.Now()
+		s.enable(one, map[string]any{"version": "one again"})
+		back := time.Now()
+		l.atLeast(t, l.count()+200)
+
+		seen := map[string]int{}
+		for _, r := range l.end() {
+			if r.err != nil || r.answer.status != 200 {
+				t.Fatalf("%s %s: %v %d %s", r.method, r.path, r.err, r.answer.status, r.answer.body)
+			}
+			if !strings.HasSuffix(r.path, "/version") {
+				continue
+			}
+			var got struct{ Version string }
+			decode(t, r.answer.body, &got)
+			seen[got.Version]++
+			switch sent, answered := r.at, r.at.Add(r.took); {
+			case sent.After(replaced) && answered.Before(returning) && got.Version != "two":
+				t.Errorf("sent after two was live, answered by %q", got.Version)
+			case sent.After(back) && got.Version != "one again":
+				t.Errorf("sent after the rollback, answered by %q", got.Version)
+			}
+		}
+		if len(seen) != 3 {
+			t.Errorf("answers by version: %v, want all three", seen)
+		}
+	})
+}
+
+// A Runner that is killed in the middle of a request: a GET is answered by another
+// Runner, a POST is not run twice.
+func TestKillRunnerMidRequest(t *testing.T) {
+	s := cluster(t, brokertest.RabbitURL(t))
+	marks := filepath.Join(t.TempDir(), "marks")
+	s.enable(s.add(testBundle(t, "/kill", "1")), map[string]any{"file": marks})
+	s.serves("/kill/version")
+
+	results := make(chan result, 40)
+	for n := range 40 {
+		method := []string{"GET", "POST"}[n%2]
+		go func() {
+			a, err := try(method, fmt.Sprintf("%s/kill/slow/3000?mark=%s%d", s.gateway, method, n), "")
+			results <- result{method: method, path: fmt.Sprintf("%s%d", method, n), answer: a, err: err}
+		}()
+	}
+	eventually(t, "all requests run", func() error {
+		b, err := os.ReadFile(marks)
+		if n := strings.Count(string(b), "\n"); err == nil && n < 40 {
+			err = fmt.Errorf("%d", n)
+		}
+		return err
+	})
+	s.procs["runner1"].kill()
+
+	failed := 0
+	for range 40 {
+		r := <-results
+		switch {
+		case r.err != nil:
+			t.Errorf("%s: %v", r.path, r.err)
+		case r.answer.status == 200:
+		case r.method == "POST" && r.answer.status == 502:
+			failed++
+		default:
+			t.Errorf("%s: %d %s", r.path, r.answer.status, r.answer.body)
+		}
+	}
+	if failed == 0 || failed == 20 {
+		t.Errorf("%d of 20 POSTs got 502; want those of one of two Runners", failed)
+	}
+	b, err := os.ReadFile(marks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mark := range strings.Lines(string(b)) {
+		if strings.HasPrefix(mark, "POST") && strings.Count(string(b), mark) != 1 {
+			t.Errorf("%s ran %d times", strings.TrimSpace(mark), strings.Count(string(b), mark))
+		}
+	}
+	s.runner("runner3") // joins by itself
+	s.eventually("runner3 serves", func() error {
+		for _, r := range s.stats().Network.Runners {
+			if fmt.Sprint(r["deployments"]) != "" && strings.Contains(fmt.Sprint(r), "live") && strings.Contains(fmt.Sprint(r), fmt.Sprint(s.procs["runner3"].cmd.Process.Pid)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("stats do not show it live")
+	})
+}
+
+// While RabbitMQ is away clients hear so at once; when it is back the system is
+// too, by itself.
+func TestRabbitAwayUnderLoad(t *testing.T) {
+	node := brokertest.StartNode(t)
+	s := cluster(t, node.URL())
+	s.enable(s.add(testBundle(t, "/rabbit", "1")), map[string]any{"version": "1"})
+	s.serves("/rabbit/version")
+
+	l := runLoad(s.gateway, 100, func(int) string { return "/rabbit/version" })
+	l.atLeast(t, 50)
+	away := time.Now()
+	node.Kill()
+	gone := time.Now()
+	l.atLeast(t, l.count()+300)
+	coming := time.Now()
+	node.Start()
+	back := time.Now()
+	s.serves("/rabbit/version")
+	if took := time.Since(back); took > 5*time.Second {
+		t.Errorf("full service took %v after RabbitMQ was back", took)
+	}
+	whole := time.Now()
+	l.atLeast(t, l.count()+100)
+
+	refused := 0
+	for _, r := range l.end() {
+		status := r.answer.status
+		if r.err != nil {
+			t.Fatalf("%s: %v", r.path, r.err)
+		}
+		if r.took > 10*time.Second {
+			t.Errorf("sent %v after RabbitMQ went: answered after %v", r.at.Sub(away), r.took)
+		}
+		switch {
+		case r.at.After(gone.Add(100*time.Millisecond)) && r.at.Before(coming):
+			refused++
+			if status != 503 || r.answer.header.Get("Retry-After") == "" || r.took > time.Second {
+				t.Errorf("while RabbitMQ is away: %d after %v, Retry-After %q", status, r.took, r.answer.header.Get("Retry-After"))
+			}
+		case r.at.Add(r.took).Before(away) || r.at.After(whole.Add(2*time.Second)):
+			if status != 200 {
+				t.Errorf("with RabbitMQ there: %d %s", status, r.answer.body)
+			}
+		case status != 200 && status != 503 && status != 502:
+			t.Errorf("around the failure: %d %s", status, r.answer.body)
+		}
+	}
+	if refused == 0 {
+		t.Error("no request was sent while RabbitMQ was away")
+	}
+}
+
+// The Tron is not in the path of a request: nothing is lost while it is away, and
+// gateways and Runners start without it.
+func TestTronAway(t *testing.T) {
+	s := cluster(t, brokertest.RabbitURL(t))
+	s.enable(s.add(testBundle(t, "/alone", "1")), map[string]any{"version": "1"})
+	s.serves("/alone/version")
+	s.procs["tron"].kill()
+	s.serves("/alone/version")
+
+	for _, name := range []string{"runner1", "runner2", "gateway"} {
+		s.procs[name].terminate()
+	}
+	s.start("gateway", "gateway", "--gateway-listen=127.0.0.1:0", "--gateway-admin-listen=127.0.0.1:0", "--drain-delay=100ms")
+	s.gateway = s.procs["gateway"].waitFor(`serving url=(http://\S+)`)[1]
+	s.runner("runner1")
+	s.serves("/alone/version")
+
+	s.start("tron", "tron", "--tron-listen=127.0.0.1:0")
+	s.tron = s.procs["tron"].waitFor(`List known Func Bundles: curl -v (http://\S+)/api`)[1]
+	s.enable(s.add(testBundle(t, "/alone", "2")), map[string]any{"version": "2"})
+	if a := s.serves("/alone/version"); !strings.Contains(a.body, `"2"`) {
+		t.Errorf("after the Tron is back and another version enabled: %s", a.body)
+	}
+}
+
+// A function that dies costs the requests it held, and nothing else.
+func TestFunctionDies(t *testing.T) {
+	overBrokers(t, func(t *testing.T, s *system) {
+		s.enable(s.add(testBundle(t, "/dies", "1")), nil)
+		s.serves("/dies/version")
+		a := request(t, "POST", s.gateway+"/dies/die", "")
+		if a.status != 502 || !strings.Contains(a.body, a.header.Get("X-Request-Id")) || a.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("die: %d %s", a.status, a.body)
+		}
+		s.serves("/dies/version")
+	})
+}
+
+// A bundle whose function does not start is refused with its last words, and what
+// ran before goes on.
+func TestEnableOfWhatDoesNotStart(t *testing.T) {
+	overBrokers(t, func(t *testing.T, s *system) {
+		s.enable(s.add(testBundle(t, "/bad", "1")), map[string]any{"version": "good"})
+		bad := zipOf(t, map[string]string{
+			"funcatron.yaml": fmt.Sprintf(testDocument, "2", "/bad", `"sh", "-c", "echo no such luck; exit 7"`),
+		})
+		a := s.tryEnable(s.add(bad), nil)
+		if a.status != 422 || !strings.Contains(a.body, "no such luck") || !strings.Contains(a.body, "7") {
+			t.Errorf("enable: %d %s, want 422 with its last words", a.status, a.body)
+		}
+		if a := s.serves("/bad/version"); !strings.Contains(a.body, `"good"`) {
+			t.Errorf("what ran before: %s", a.body)
+		}
+	})
+}

@@ -1,0 +1,313 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/gateway/route"
+	"github.com/funcatron/funcatron/shared/envelope"
+	"github.com/funcatron/funcatron/shared/reqid"
+)
+
+// maxParams bounds X-Funcatron-Params in bytes: it travels as a header line, and
+// HTTP servers bound those.
+const maxParams = 256 << 10
+
+// exchange is one request on its way through the gateway. Nothing of it, nor of
+// the RequestCtx, outlives serve.
+type exchange struct {
+	g      *Gateway
+	rc     *fasthttp.RequestCtx
+	id     reqid.ID
+	flags  byte // of the trace
+	match  route.Match
+	d      *deployment
+	op     *operation
+	method []byte // what the function is asked, GET for a HEAD that falls back to it
+	params []byte // X-Funcatron-Params
+	resp   envelope.Response
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// serve is the life of a request: identify, route, check, call, answer.
+func (g *Gateway) serve(rc *fasthttp.RequestCtx) {
+	x := exchanges.Get().(*exchange)
+	x.g, x.rc, x.d, x.op, x.params = g, rc, nil, nil, x.params[:0]
+	x.identify()
+	start := time.Now()
+	defer x.done(start)
+
+	if g.draining.Load() {
+		rc.SetConnectionClose()
+	}
+	if rc.Request.Header.Peek(ambiguous) != nil {
+		fail(rc, x.id, fasthttp.StatusBadRequest, "The request's length is ambiguous.")
+		rc.SetConnectionClose()
+		return
+	}
+	if !x.route() {
+		return
+	}
+	body := rc.Request.Body()
+	if !x.check(body) {
+		return
+	}
+	x.call(start)
+}
+
+// done counts the request, and survives what went wrong in it: a panic costs one
+// request, not the server.
+func (x *exchange) done(start time.Time) {
+	rc := x.rc
+	if cause := recover(); cause != nil {
+		x.g.log.Error("BUG: panic while serving", "req", x.id.String(), "panic", cause, "stack", string(debug.Stack()))
+		fail(rc, x.id, fasthttp.StatusInternalServerError, "The gateway failed.")
+	}
+	status := rc.Response.StatusCode()
+	if x.op != nil {
+		x.op.measure(status, time.Since(start))
+	} else {
+		x.g.measures.unrouted(string(rc.Method()), status)
+	}
+	if x.g.log.Enabled(context.Background(), slog.LevelDebug) {
+		x.g.log.Debug("request", "req", x.id.String(), "method", string(rc.Method()), "path", string(rc.Path()),
+			"status", status, "took", time.Since(start))
+	}
+	x.rc, x.d, x.op, x.method, x.resp = nil, nil, nil, nil, envelope.Response{}
+	x.match.Reset()
+	if cap(x.params) > maxParams {
+		x.params = nil
+	}
+	exchanges.Put(x)
+}
+
+// identify gives the request its REQ id: the trace's it belongs to, the one it
+// came with, or a new one.
+func (x *exchange) identify() {
+	h := &x.rc.Request.Header
+	var ok bool
+	if x.id, x.flags, ok = reqid.FromTraceparent(h.Peek("Traceparent")); !ok {
+		x.flags = 0
+		if x.id, ok = reqid.Parse(h.Peek("X-Request-Id")); !ok {
+			x.id = reqid.New()
+		}
+	}
+	x.rc.Response.Header.SetBytesV("X-Request-Id", x.id[:])
+}
+
+// ambiguous marks a request whose length another server on the way may take for
+// another. Clients cannot make use of it: whoever sends it is refused.
+const ambiguous = "X-Funcatron-Ambiguous"
+
+// mark looks at a request's header before its body is read: afterwards fasthttp
+// has forgotten that it was chunked. With a Content-Length too, or in HTTP/1.0, a
+// chunked request may be an attempt at smuggling another one past somebody (RFC
+// 9112 section 6.1).
+func mark(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
+	if h.ContentLength() != -1 { // -1 is chunked
+		return same
+	}
+	smuggles := !h.IsHTTP11()
+	for name := range envelope.Lines(h.RawHeaders()) {
+		smuggles = smuggles || bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength))
+	}
+	if smuggles {
+		h.Set(ambiguous, "1")
+	}
+	return same
+}
+
+// route finds the operation, or answers.
+func (x *exchange) route() bool {
+	rc := x.rc
+	path := rc.URI().PathOriginal()
+	if !plain(path) || !plain(rc.URI().QueryString()) {
+		fail(rc, x.id, fasthttp.StatusBadRequest, "The request target holds characters that must be percent-encoded.")
+		return false
+	}
+	state := x.g.routes.current.Load()
+	switch state.table.Lookup(rc.Method(), rc.Host(), path, &x.match) {
+	case route.Found:
+		x.d = state.deployments[x.match.Row]
+		x.op = &x.d.ops[x.match.Op.Index]
+		x.method = rc.Method()
+		if rc.IsHead() && x.op.Method == fasthttp.MethodGet {
+			x.method = []byte(fasthttp.MethodGet)
+		}
+		return true
+	case route.Options:
+		rc.Response.Header.Set("Allow", x.match.Allow)
+		rc.SetStatusCode(fasthttp.StatusNoContent)
+	case route.NoMethod:
+		fail(rc, x.id, fasthttp.StatusMethodNotAllowed, "The path allows "+x.match.Allow+".")
+		rc.Response.Header.Set("Allow", x.match.Allow)
+	default:
+		if string(path) == "/" && (rc.IsGet() || rc.IsHead()) {
+			showPage(rc)
+			break
+		}
+		fail(rc, x.id, fasthttp.StatusNotFound, "No function is enabled at this host and path.")
+	}
+	return false
+}
+
+// plain tells whether a request target is visible ASCII, as RFC 3986 has it.
+func plain(target []byte) bool {
+	for _, c := range target {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// check holds the request against the Swagger document, or answers.
+func (x *exchange) check(body []byte) bool {
+	h := &x.rc.Request.Header
+	if len(body) > 0 && !x.op.Consumes(h.ContentType()) {
+		fail(x.rc, x.id, fasthttp.StatusUnsupportedMediaType, "The operation consumes "+join(x.op.Operation.Consumes)+".")
+		return false
+	}
+	if !x.op.Accepts(accept(h)) {
+		fail(x.rc, x.id, fasthttp.StatusNotAcceptable, "The operation produces "+join(x.op.Operation.Produces)+".")
+		return false
+	}
+	params, bad := x.op.Binder.Bind(x.params, &x.rc.Request, x.match.Values(), body)
+	x.params = params
+	if len(bad) > 0 {
+		fail(x.rc, x.id, fasthttp.StatusBadRequest, "The request does not match the function's Swagger document.", bad...)
+		return false
+	}
+	if len(params) > maxParams {
+		fail(x.rc, x.id, fasthttp.StatusRequestEntityTooLarge, "The parameters are larger than "+strconv.Itoa(maxParams)+" bytes.")
+		return false
+	}
+	return true
+}
+
+// accept is the Accept header: several lines are one list (RFC 9110 section 5.3).
+func accept(h *fasthttp.RequestHeader) []byte {
+	lines := h.PeekAll(fasthttp.HeaderAccept)
+	switch len(lines) {
+	case 0:
+		return nil
+	case 1:
+		return lines[0]
+	}
+	return bytes.Join(lines, []byte(", "))
+}
+
+// call sends the request to a runner, and answers with what comes back.
+func (x *exchange) call(start time.Time) {
+	deadline := start.Add(x.op.Timeout)
+	err := x.send(deadline)
+	if errors.Is(err, dispatch.ErrUnroutable) && x.again() {
+		err = x.send(deadline) // nobody has seen it: its deployment was replaced since the look-up
+	}
+	if err != nil {
+		status, detail := statusOf(err)
+		fail(x.rc, x.id, status, detail)
+		return
+	}
+	if x.resp.Fault != envelope.NoFault {
+		status, detail := faultOf(&x.resp)
+		fail(x.rc, x.id, status, detail)
+		return
+	}
+	x.op.ran(time.Since(start), x.resp.Held, x.resp.Ran)
+	x.answer()
+}
+
+func (x *exchange) send(deadline time.Time) error {
+	if x.d.dead.Load() {
+		return dispatch.ErrUnroutable
+	}
+	x.d.used.Store(true)
+	err := x.g.calls.Call(x.d.item.Queue, x.d.batch, deadline, x, &x.resp)
+	if errors.Is(err, dispatch.ErrUnroutable) {
+		x.d.dead.Store(true)
+	}
+	return err
+}
+
+// again looks the request up once more, and tells whether another deployment
+// serves it now. Its parameters were checked by the other's document, so only an
+// equal one will do.
+func (x *exchange) again() bool {
+	was, sha := x.d, x.d.item.Sha
+	state := x.g.routes.current.Load()
+	if state.table.Lookup(x.rc.Method(), x.rc.Host(), x.rc.URI().PathOriginal(), &x.match) != route.Found {
+		return false
+	}
+	d := state.deployments[x.match.Row]
+	if d == was {
+		return false
+	}
+	x.d, x.op = d, &d.ops[x.match.Op.Index]
+	return d.item.Sha == sha || x.recheck()
+}
+
+// recheck holds the request against the document that took over.
+func (x *exchange) recheck() bool {
+	params, bad := x.op.Binder.Bind(x.params[:0], &x.rc.Request, x.match.Values(), x.rc.Request.Body())
+	x.params = params
+	return len(bad) == 0
+}
+
+// AppendTo writes the request as the function gets it.
+func (x *exchange) AppendTo(dst []byte, call uint64, left time.Duration) []byte {
+	uri := x.rc.URI()
+	body := x.rc.Request.Body()
+	target := uri.PathOriginal()
+	if q := uri.QueryString(); len(q) > 0 {
+		var buf [512]byte
+		target = append(append(append(buf[:0], target...), '?'), q...)
+	}
+	dst = envelope.AppendRequest(dst, call, left, x.op.Retry, x.method, target, len(body))
+	dst = x.g.appendHeader(dst, x.rc, x)
+	dst = append(dst, "\r\n"...)
+	return append(dst, body...)
+}
+
+// answer writes the function's response.
+func (x *exchange) answer() {
+	rc, r := x.rc, &x.resp
+	rc.SetStatusCode(r.Status)
+	h := &rc.Response.Header
+	for name, value := range envelope.Lines(r.Header) {
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")): // of an answer to HEAD
+			if n, err := strconv.Atoi(string(value)); err == nil && n >= 0 && rc.IsHead() {
+				h.SetContentLength(n)
+			}
+		case bytes.EqualFold(name, []byte("X-Request-Id")), bytes.EqualFold(name, []byte("Date")):
+		default:
+			h.AddBytesKV(name, value)
+		}
+	}
+	rc.Response.SetBodyRaw(r.Body)
+}
+
+func join(types []string) string {
+	switch len(types) {
+	case 0:
+		return "nothing"
+	case 1:
+		return types[0]
+	}
+	b := []byte(types[0])
+	for _, t := range types[1:] {
+		b = append(append(b, ", "...), t...)
+	}
+	return string(b)
+}

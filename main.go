@@ -1,0 +1,432 @@
+// Command funcatron is every part of Funcatron in one binary, a subcommand a part.
+//
+// It only translates flags, environment and signals: what a part does is in its
+// own package, and no part knows another. Parts are started in the order of their
+// dependence and stopped in the reverse, each after those that need it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/alecthomas/kong"
+
+	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/dispatch/memory"
+	"github.com/funcatron/funcatron/dispatch/rabbit"
+	"github.com/funcatron/funcatron/gateway"
+	"github.com/funcatron/funcatron/runner"
+	"github.com/funcatron/funcatron/runner/demo"
+	"github.com/funcatron/funcatron/runner/pack"
+	"github.com/funcatron/funcatron/shared/logline"
+	"github.com/funcatron/funcatron/shared/version"
+	"github.com/funcatron/funcatron/tron"
+)
+
+type cli struct {
+	Up      upCmd      `cmd:"" help:"Run gateway, Tron and a Runner in this process, on an in-memory broker unless --rabbit-url is given."`
+	Gateway gatewayCmd `cmd:"" help:"Run a gateway."`
+	Tron    tronCmd    `cmd:"" help:"Run the Tron, the manager."`
+	Runner  runnerCmd  `cmd:"" help:"Run a Runner."`
+	Pack    packCmd    `cmd:"" help:"Build a Func Bundle from a folder and check it as the Tron would."`
+	Health  healthCmd  `cmd:"" help:"Ask a part on this machine whether it is healthy; exits 1 when it is not."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// Flags that several commands share.
+type (
+	commonFlags struct {
+		StateDir  string        `help:"Folder for what must survive a restart; each part keeps to its own folder in it." default:"~/.funcatron" type:"path"`
+		LogFormat string        `help:"Format of log lines: text or json." enum:"text,json" default:"text"`
+		LogLevel  slog.Level    `help:"Least level that is logged: debug, info, warn or error." default:"info"`
+		DrainTime time.Duration `help:"How long requests may take to finish at the end." default:"30s"`
+		Pprof     bool          `help:"Serve /debug/pprof on the admin ports."`
+	}
+	clusterFlags struct {
+		RabbitURL string `name:"rabbit-url" help:"RabbitMQ, as amqp://user:password@host:port/vhost." default:"amqp://guest:guest@127.0.0.1:5672/"`
+	}
+	queueFlags struct {
+		TronQueue string `help:"Name of the Tron's control queue." default:"for_tron"`
+	}
+	gatewayFlags struct {
+		GatewayListen      string        `help:"Where clients come, as host:port." default:"127.0.0.1:8080"`
+		GatewayAdminListen string        `help:"Where the gateway's metrics, health and /__routes are." default:"127.0.0.1:9080"`
+		GatewayURL         string        `name:"gateway-url" help:"Address that clients are told, where it is not that of --gateway-listen."`
+		MaxBody            int           `help:"Largest request body in bytes." default:"8388608"`
+		MaxPending         int           `help:"Requests that wait for their reply, at most." default:"16384"`
+		TrustedProxies     []string      `help:"Networks (CIDR) or addresses whose X-Forwarded-* and Forwarded headers are believed." placeholder:"CIDR,..."`
+		DrainDelay         time.Duration `help:"How long readyz says no before the listener closes, so that balancers move on." default:"1s"`
+	}
+	tronFlags struct {
+		TronListen     string `help:"Where the Tron's admin API is." default:"127.0.0.1:3000"`
+		TronURL        string `name:"tron-url" help:"Address of the admin API that runners and operators are told, where it is not that of --tron-listen."`
+		AdminToken     string `help:"Bearer token that the admin API asks for. Better given by environment or --admin-token-file."`
+		AdminTokenFile string `help:"File that holds the admin token." type:"path"`
+		NoAdminAuth    bool   `help:"Let anybody who reaches the admin API use it, also where it does not listen on loopback."`
+	}
+	runnerFlags struct {
+		RunnerAdminListen string `help:"Where the Runner's metrics and health are." default:"127.0.0.1:4000"`
+	}
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	var c cli
+	code := -1
+	parser, err := kong.New(&c,
+		kong.Name("funcatron"),
+		kong.Description("Serverless for your own cluster."),
+		kong.DefaultEnvars("FUNCATRON"),
+		kong.UsageOnError(),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(n int) { code = n }),
+	)
+	if err != nil {
+		panic("BUG: command line: " + err.Error())
+	}
+	kctx, err := parser.Parse(args)
+	if code >= 0 {
+		return code // --help has been shown
+	}
+	if err != nil {
+		parser.FatalIfErrorf(err)
+		return code
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	kctx.Bind(&streams{stdout, stderr})
+	if err := kctx.Run(); err != nil {
+		fmt.Fprintf(stderr, "funcatron: error: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// streams are where a command writes.
+type streams struct{ out, err io.Writer }
+
+// part is something that runs until its context ends.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// runAll starts the parts in order. When ctx ends, or one of them does, it stops
+// them in reverse order, each after the next has ended.
+func runAll(ctx context.Context, parts ...part) error {
+	type ending struct {
+		i   int
+		err error
+	}
+	ended := make(chan ending, len(parts))
+	stops := make([]context.CancelFunc, len(parts))
+	done := make([]chan struct{}, len(parts))
+	for i, p := range parts {
+		var own context.Context
+		own, stops[i] = context.WithCancel(context.WithoutCancel(ctx))
+		done[i] = make(chan struct{})
+		go func() {
+			defer close(done[i])
+			err := p.run(own)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", p.name, err)
+			}
+			ended <- ending{i, err}
+		}()
+	}
+	var errs []error
+	select {
+	case <-ctx.Done():
+	case e := <-ended:
+		if e.err == nil {
+			e.err = fmt.Errorf("%s ended by itself", parts[e.i].name)
+		}
+		errs = append(errs, e.err)
+	}
+	for i := len(parts) - 1; i >= 0; i-- {
+		stops[i]()
+		<-done[i]
+	}
+	close(ended)
+	for e := range ended {
+		errs = append(errs, e.err)
+	}
+	return errors.Join(errs...)
+}
+
+func (f commonFlags) format() logline.Format {
+	if f.LogFormat == "json" {
+		return logline.JSON
+	}
+	return logline.Text
+}
+
+func (f commonFlags) logger(w io.Writer) *slog.Logger {
+	return slog.New(logline.NewHandler(w, f.format(), f.LogLevel))
+}
+
+// broker makes the RabbitMQ broker of a part, which is also the first part to run.
+func (f clusterFlags) broker(name string, log *slog.Logger, set *metrics.Set) (dispatch.Broker, part, error) {
+	o := rabbit.DefaultOptions()
+	o.URL, o.Name, o.Log, o.Metrics = f.RabbitURL, name, log, set
+	b, err := rabbit.New(o)
+	if err != nil {
+		return nil, part{}, fmt.Errorf("--rabbit-url: %w", err)
+	}
+	return b, part{"broker", b.Run}, nil
+}
+
+func (f gatewayFlags) make(c commonFlags, q queueFlags, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*gateway.Gateway, error) {
+	o := gateway.DefaultOptions()
+	o.Broker, o.Listen, o.AdminListen, o.URL = b, f.GatewayListen, f.GatewayAdminListen, f.GatewayURL
+	o.TronQueue, o.StateDir = q.TronQueue, filepath.Join(c.StateDir, "gateway")
+	o.MaxBody, o.MaxPending = f.MaxBody, f.MaxPending
+	o.DrainDelay, o.DrainTime, o.Pprof = f.DrainDelay, c.DrainTime, c.Pprof
+	o.Log, o.Metrics = log, set
+	for _, s := range f.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, fmt.Errorf("--trusted-proxies: %q is neither a network nor an address", s)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		o.TrustedProxies = append(o.TrustedProxies, p)
+	}
+	return gateway.New(o)
+}
+
+func (f tronFlags) token() (string, error) {
+	if f.AdminTokenFile == "" {
+		return f.AdminToken, nil
+	}
+	if f.AdminToken != "" {
+		return "", errors.New("--admin-token and --admin-token-file are both given")
+	}
+	b, err := os.ReadFile(f.AdminTokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--admin-token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", fmt.Errorf("--admin-token-file: %s is empty", f.AdminTokenFile)
+	}
+	return token, nil
+}
+
+func (f tronFlags) make(c commonFlags, q queueFlags, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*tron.Tron, error) {
+	token, err := f.token()
+	if err != nil {
+		return nil, err
+	}
+	o := tron.DefaultOptions()
+	o.Broker, o.Queue, o.Listen, o.URL = b, q.TronQueue, f.TronListen, f.TronURL
+	o.AdminToken, o.NoAdminAuth = token, f.NoAdminAuth
+	o.StateDir = filepath.Join(c.StateDir, "tron")
+	o.Log, o.Metrics, o.Pprof = log, set, c.Pprof
+	return tron.New(o)
+}
+
+func (f runnerFlags) make(c commonFlags, q queueFlags, tronURL string, b dispatch.Broker, s *streams, log *slog.Logger, set *metrics.Set) (*runner.Runner, error) {
+	o := runner.DefaultOptions()
+	o.Broker, o.TronQueue, o.TronURL, o.AdminListen = b, q.TronQueue, tronURL, f.RunnerAdminListen
+	o.StateDir, o.DrainTime = filepath.Join(c.StateDir, "runner"), c.DrainTime
+	o.Log, o.Lines, o.Metrics, o.Pprof = log, logline.NewWriter(s.out, c.format()), set, c.Pprof
+	return runner.New(o)
+}
+
+type gatewayCmd struct {
+	commonFlags
+	clusterFlags
+	queueFlags
+	gatewayFlags
+}
+
+// Run serves clients until ctx ends.
+func (c *gatewayCmd) Run(ctx context.Context, s *streams) error {
+	log, set := c.logger(s.out), metrics.NewSet()
+	b, first, err := c.broker("gateway", log, set)
+	if err != nil {
+		return err
+	}
+	g, err := c.make(c.commonFlags, c.queueFlags, b, log, set)
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, first, part{"gateway", g.Run})
+}
+
+type tronCmd struct {
+	commonFlags
+	clusterFlags
+	queueFlags
+	tronFlags
+}
+
+// Run manages until ctx ends.
+func (c *tronCmd) Run(ctx context.Context, s *streams) error {
+	log, set := c.logger(s.out), metrics.NewSet()
+	b, first, err := c.broker("tron", log, set)
+	if err != nil {
+		return err
+	}
+	t, err := c.make(c.commonFlags, c.queueFlags, b, log, set)
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, first, part{"tron", t.Run})
+}
+
+type runnerCmd struct {
+	commonFlags
+	clusterFlags
+	queueFlags
+	runnerFlags
+	TronURL string `name:"tron-url" help:"Where bundles are fetched, where it is not what the Tron says of itself."`
+}
+
+// Run runs functions until ctx ends.
+func (c *runnerCmd) Run(ctx context.Context, s *streams) error {
+	log, set := c.logger(s.out), metrics.NewSet()
+	b, first, err := c.broker("runner", log, set)
+	if err != nil {
+		return err
+	}
+	r, err := c.make(c.commonFlags, c.queueFlags, c.TronURL, b, s, log, set)
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, first, part{"runner", r.Run})
+}
+
+type upCmd struct {
+	commonFlags
+	queueFlags
+	gatewayFlags
+	tronFlags
+	runnerFlags
+	RabbitURL string `name:"rabbit-url" help:"RabbitMQ to use in place of the in-memory broker."`
+	Demo      bool   `help:"Also build the Go sample, upload and enable it, and print what to try."`
+}
+
+// Run is the whole system in one process until ctx ends.
+func (c *upCmd) Run(ctx context.Context, s *streams) error {
+	log := c.logger(s.out)
+	bus, tronSet, runnerSet, gatewaySet := metrics.NewSet(), metrics.NewSet(), metrics.NewSet(), metrics.NewSet()
+	var b dispatch.Broker = memory.New()
+	first := part{"broker", func(ctx context.Context) error { <-ctx.Done(); return nil }}
+	if c.RabbitURL != "" {
+		var err error
+		if b, first, err = (clusterFlags{c.RabbitURL}).broker("up", log, bus); err != nil {
+			return err
+		}
+	}
+	t, err := c.tronFlags.make(c.commonFlags, c.queueFlags, b, log, tronSet)
+	if err != nil {
+		return err
+	}
+	r, err := c.runnerFlags.make(c.commonFlags, c.queueFlags, "", b, s, log, runnerSet)
+	if err != nil {
+		return err
+	}
+	g, err := c.gatewayFlags.make(c.commonFlags, c.queueFlags, b, log, gatewaySet)
+	if err != nil {
+		return err
+	}
+	parts := []part{first, {"tron", t.Run}, {"runner", r.Run}, {"gateway", g.Run}}
+	if c.Demo {
+		token, err := c.token()
+		if err != nil {
+			return err
+		}
+		o := demo.Options{
+			Tron: "http://" + t.Addr().String(), Gateway: "http://" + g.Addr().String(),
+			Token: token, StateDir: c.StateDir, Out: s.out,
+		}
+		parts = append(parts, part{"demo", func(ctx context.Context) error {
+			if err := demo.Run(ctx, o); err != nil && ctx.Err() == nil {
+				return err
+			}
+			<-ctx.Done() // shown; the system goes on
+			return nil
+		}})
+	}
+	return runAll(ctx, parts...)
+}
+
+type packCmd struct {
+	Dir       string   `arg:"" help:"Folder with funcatron.yaml and the code; a Go folder is compiled." type:"existingdir"`
+	Out       string   `short:"o" help:"The bundle to write." required:"" type:"path"`
+	Platforms []string `help:"Platforms that a Go folder is compiled for (default: linux/amd64, linux/arm64 and this machine's)." placeholder:"OS/ARCH,..."`
+}
+
+// Run builds and checks a bundle.
+func (c *packCmd) Run(ctx context.Context, s *streams) error {
+	b, err := pack.Dir(ctx, pack.Options{Dir: c.Dir, Out: c.Out, Platforms: c.Platforms, Stderr: s.err})
+	if err != nil {
+		return err
+	}
+	for _, w := range b.Warnings {
+		fmt.Fprintln(s.err, "warning:", w)
+	}
+	fmt.Fprintf(s.out, "%s  %s\n", b.Sha, c.Out)
+	return nil
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(s *streams) error {
+	_, err := fmt.Fprintln(s.out, "funcatron", version.String())
+	return err
+}
+
+type healthCmd struct {
+	URL string `arg:"" optional:"" help:"What to ask (default: the health of whichever part's admin port answers here)." env:"FUNCATRON_HEALTH_URL"`
+}
+
+// Run asks, and fails when the answer is not 200.
+func (c *healthCmd) Run(ctx context.Context) error {
+	urls := []string{c.URL}
+	if c.URL == "" {
+		urls = []string{"http://127.0.0.1:9080/healthz", "http://127.0.0.1:3000/healthz", "http://127.0.0.1:4000/healthz"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var errs []error
+	for _, u := range urls {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			err = fmt.Errorf("%s answers %s", u, resp.Status)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
