@@ -126,7 +126,7 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 	defer m.end()
 	src := output.Source{Where: whereOf(d.want), Git: n.bundle.GitSha}
 	t := &team{
-		run: n, log: d.log, ports: &r.ports, places: places, restarts: m.restarts,
+		run: n, log: d.log, ports: &r.ports, acceptTime: r.acceptTime, places: places, restarts: m.restarts,
 		crashes: throttle{every: 30 * time.Second},
 		output: func(stderr bool, line []byte) {
 			var l logline.Line

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// acceptTime is how long a process has to accept connections.
-	acceptTime = 30 * time.Second
+	// defaultAcceptTime is how long a process has to accept connections.
+	defaultAcceptTime = 30 * time.Second
 	// stopTime is what lies between SIGTERM and SIGKILL.
 	stopTime = 10 * time.Second
 	// portTries is how often another port is tried where somebody else took it.
@@ -129,7 +129,7 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 		i.remove()
 		return nil, 0, &startError{err: err}
 	}
-	err = i.accepts(ctx, where)
+	err = i.accepts(ctx, where, t.acceptTime)
 	if err == nil {
 		i.since = time.Now()
 		return i, port, nil
@@ -144,11 +144,11 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 	return nil, port, &startError{err, i.proc.Tail()}
 }
 
-// accepts waits until the process accepts a connection.
-func (i *instance) accepts(ctx context.Context, where string) error {
-	limit := time.NewTimer(acceptTime)
+// accepts waits, at most for t, until the process accepts a connection.
+func (i *instance) accepts(ctx context.Context, where string, t time.Duration) error {
+	limit := time.NewTimer(t)
 	defer limit.Stop()
-	dial, cancel := context.WithTimeout(ctx, acceptTime)
+	dial, cancel := context.WithTimeout(ctx, t)
 	defer cancel()
 	for pause := 2 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		if i.pool.Connect(dial) == nil {
@@ -159,7 +159,7 @@ func (i *instance) accepts(ctx context.Context, where string) error {
 		case <-i.proc.Exited():
 			return fmt.Errorf("the process ended before it accepted connections on %s: %s", where, i.proc.Exit())
 		case <-limit.C:
-			return fmt.Errorf("the process did not accept connections on %s within %v", where, acceptTime)
+			return fmt.Errorf("the process did not accept connections on %s within %v", where, t)
 		case <-ctx.Done():
 			return fmt.Errorf("start was given up: %w", context.Cause(ctx))
 		}

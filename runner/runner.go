@@ -40,18 +40,19 @@ const parallelStarts = 4
 
 // Runner runs functions. New makes one, Run makes it work.
 type Runner struct {
-	opts      Options
-	log       *slog.Logger
-	began     time.Time
-	folder    *folder
-	admin     *admin.Server
-	cache     *cache.Cache
-	responder *dispatch.Responder
-	link      *member.Link // set by Run
-	tron      tron
-	ports     ports
-	starts    chan struct{}  // of capacity parallelStarts
-	lives     sync.WaitGroup // the deployments' goroutines
+	opts       Options
+	log        *slog.Logger
+	began      time.Time
+	folder     *folder
+	admin      *admin.Server
+	cache      *cache.Cache
+	responder  *dispatch.Responder
+	link       *member.Link // set by Run
+	tron       tron
+	ports      ports
+	starts     chan struct{}  // of capacity parallelStarts
+	acceptTime time.Duration  // that a process has to accept connections
+	lives      sync.WaitGroup // the deployments' goroutines
 
 	saving sync.Mutex // one save at a time; taken before mu
 
@@ -75,6 +76,7 @@ func New(o Options) (*Runner, error) {
 		tron:        tron{known: make(chan struct{})},
 		ports:       ports{taken: make(map[int]bool)},
 		starts:      make(chan struct{}, parallelStarts),
+		acceptTime:  defaultAcceptTime,
 		deployments: make(map[string]*deployment),
 	}
 	var err error

@@ -87,13 +87,12 @@ func (s *service) call(c *dispatch.Call, a *call.Answer) error {
 			return err
 		}
 		err = i.pool.Do(&r, a)
+		if err != nil {
+			s.team.suspect(i, err)
+		}
 		s.team.places.give(i)
 		if !errors.Is(err, call.ErrUnsent) || try == unsentTries || !time.Now().Before(c.Deadline) {
 			return err
-		}
-		select { // until it is known to be dead, it would be offered again
-		case <-i.proc.Exited():
-		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/funcatron/funcatron/runner/call"
 )
 
 // A process that ends is started again after restartPause, which doubles with each
@@ -23,16 +26,20 @@ const (
 	crashLoop       = 3
 )
 
+// dying is how long after it broke a connection a process may be found dead.
+const dying = 50 * time.Millisecond
+
 // team is the processes of a deployment. Each has a goroutine that starts it anew
 // whenever it ends, until the team is stopped.
 type team struct {
-	run      *run
-	log      *slog.Logger
-	ports    *ports
-	output   func(stderr bool, line []byte)
-	places   *places
-	restarts *metrics.Counter
-	launched atomic.Uint64 // processes, each of which has a number
+	run        *run
+	log        *slog.Logger
+	ports      *ports
+	acceptTime time.Duration // that a process has to accept connections
+	output     func(stderr bool, line []byte)
+	places     *places
+	restarts   *metrics.Counter
+	launched   atomic.Uint64 // processes, each of which has a number
 
 	ending context.CancelFunc // no process is started any more, those there are get SIGTERM
 	kill   context.CancelFunc // and those SIGKILL
@@ -136,6 +143,23 @@ func (t *team) keep(ending, kill context.Context, i *instance) {
 			}
 		}
 		t.places.add(i)
+	}
+}
+
+// suspect takes i out of use when it turns out to have ended, err being what became
+// of a call. A process that dies closes its connections first and what it listens
+// on a moment later: a call that came in between would be lost for nothing.
+func (t *team) suspect(i *instance, err error) {
+	var broke call.ProtocolError
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, call.ErrTooLarge) || errors.As(err, &broke) {
+		return // it lives, and does as it likes
+	}
+	late := time.NewTimer(dying)
+	defer late.Stop()
+	select {
+	case <-i.proc.Exited():
+		t.places.remove(i)
+	case <-late.C:
 	}
 }
 

@@ -11,6 +11,7 @@ package call
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,14 +48,13 @@ type Pool struct {
 	network, address string
 
 	mu     sync.Mutex
-	idle   []*conn            // under mu; the last used one is the next
-	all    map[*conn]struct{} // under mu
-	closed bool               // under mu
+	idle   []*conn // under mu; the last used one is the next
+	closed bool    // under mu
 }
 
 // NewPool makes a Pool of connections to address; network is "unix" or "tcp".
 func NewPool(network, address string) *Pool {
-	return &Pool{network: network, address: address, all: make(map[*conn]struct{})}
+	return &Pool{network: network, address: address}
 }
 
 // ErrUnsent means that no byte of the request was sent: it may be sent elsewhere.
@@ -84,15 +84,17 @@ func (p *Pool) Connect(ctx context.Context) error {
 	return nil
 }
 
-// Close closes every connection, those of running calls too.
+// Close closes the idle connections and refuses new calls. Those that run go on:
+// what a process wrote before it ended can still be read, and then the kernel
+// ends the connection.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	for c := range p.all {
+	for _, c := range p.idle {
 		_ = c.Close()
 	}
-	p.idle, p.all = nil, nil
+	p.idle = nil
 }
 
 // Do sends r and reads the answer into a. The error is ErrTooLarge, ErrUnsent, a
@@ -102,6 +104,7 @@ func (p *Pool) Do(r *Request, a *Answer) error {
 	began := time.Now()
 	c := p.take()
 	kept := c != nil
+	var first error // of a kept connection that the request was written to
 	for {
 		if c == nil {
 			ctx, cancel := context.WithDeadline(context.Background(), r.Deadline)
@@ -109,7 +112,7 @@ func (p *Pool) Do(r *Request, a *Answer) error {
 			c, err = p.dial(ctx)
 			cancel()
 			if err != nil {
-				return err
+				return cmp.Or(first, err) // it was sent, once
 			}
 		}
 		written, err := c.exchange(r, a)
@@ -118,15 +121,18 @@ func (p *Pool) Do(r *Request, a *Answer) error {
 			if a.keep {
 				p.put(c)
 			} else {
-				p.drop(c)
+				_ = c.Close()
 			}
 			return nil
 		}
-		p.drop(c)
+		_ = c.Close()
 		// A connection that was kept may have been closed by the function at the
 		// very moment we used it. That is no failure of the call.
 		if !kept || a.begun || written && !r.Repeatable || time.Now().After(r.Deadline) {
 			return err
+		}
+		if written {
+			first = err
 		}
 		c, kept = nil, false
 	}
@@ -148,7 +154,7 @@ func (p *Pool) take() *conn {
 		if c.quiet() {
 			return c
 		}
-		p.drop(c)
+		_ = c.Close()
 	}
 }
 
@@ -156,16 +162,10 @@ func (p *Pool) put(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return // Close has closed it
+		_ = c.Close()
+		return
 	}
 	p.idle = append(p.idle, c)
-}
-
-func (p *Pool) drop(c *conn) {
-	_ = c.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.all, c)
 }
 
 func (p *Pool) dial(ctx context.Context) (*conn, error) {
@@ -190,13 +190,6 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 		_, _, c.peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		return true
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		_ = nc.Close()
-		return nil, errClosed
-	}
-	p.all[c] = struct{}{}
 	return c, nil
 }
 
@@ -204,14 +197,20 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 // refuses then (EAGAIN, connect(2)), and many servers have one of five.
 func connect(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
+	var full error
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		nc, err := d.DialContext(ctx, network, address)
-		if !errors.Is(err, syscall.EAGAIN) {
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
+			full = err
+		case err != nil && full != nil && ctx.Err() != nil:
+			return nil, full // says more than that time is over
+		default:
 			return nc, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return nil, full
 		case <-time.After(pause):
 		}
 	}

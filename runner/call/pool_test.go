@@ -184,6 +184,39 @@ func TestStaleConnections(t *testing.T) {
 	}
 }
 
+// A request that a kept connection took was sent, even if there is nobody left to
+// send it to again: it may be what killed the process.
+func TestKilledByARequest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPool("unix", path)
+	defer p.Close()
+	died := make(chan struct{})
+	go func() {
+		defer close(died)
+		c, err := ln.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		readRequest(bufio.NewReader(c))
+		_ = ln.Close()
+		_ = c.Close()
+	}()
+	if err := p.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := request("GET", "")
+	r.Repeatable = true
+	if err := p.Do(r, new(Answer)); !errors.Is(err, io.EOF) || errors.Is(err, ErrUnsent) {
+		t.Errorf("Do = %v, want EOF and not ErrUnsent", err)
+	}
+	<-died
+}
+
 // A fresh connection that fails is the function's failure, whatever the method.
 func TestNoSecondTryOnFreshConnections(t *testing.T) {
 	var mu sync.Mutex
@@ -224,23 +257,34 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-func TestCloseEndsCalls(t *testing.T) {
-	reading := make(chan struct{})
-	p := function(t, func(_ int, _ net.Conn, r *bufio.Reader) {
+func TestCloseLetsCallsFinish(t *testing.T) {
+	reading, finish := make(chan struct{}), make(chan struct{})
+	gone := make(chan struct{})
+	p := function(t, func(n int, c net.Conn, r *bufio.Reader) {
 		readRequest(r)
-		close(reading)
-		readRequest(r)
+		if n == 1 {
+			close(reading)
+			<-finish
+		}
+		_, _ = io.WriteString(c, answerOK)
+		if n == 1 {
+			readRequest(r)
+			close(gone)
+		}
 	})
+	a := new(Answer)
 	err := make(chan error, 1)
-	go func() { err <- p.Do(request("GET", ""), new(Answer)) }()
+	go func() { err <- p.Do(request("GET", ""), a) }()
 	<-reading
 	p.Close()
-	if err := <-err; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Do = %v, want that the connection was closed", err)
+	if err := p.Do(request("GET", ""), new(Answer)); !errors.Is(err, ErrUnsent) {
+		t.Errorf("Do after Close = %v, want ErrUnsent", err)
 	}
-	if err := p.Do(request("GET", ""), new(Answer)); !errors.Is(err, errClosed) {
-		t.Errorf("Do after Close = %v", err)
+	close(finish)
+	if err := <-err; err != nil || string(a.Body) != "ok" {
+		t.Errorf("Do = %v, %q, want the whole answer", err, a.Body)
 	}
+	<-gone // and then the connection was closed
 }
 
 // A function that sends back what it reads while it reads it must not wait for us
