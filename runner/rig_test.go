@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -213,6 +214,7 @@ func (g *rig) start() (r *Runner, stop func()) {
 	g.mu.Lock()
 	g.queue = ""
 	g.mu.Unlock()
+	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()
@@ -226,6 +228,8 @@ func (g *rig) start() (r *Runner, stop func()) {
 		case <-time.After(o.DrainTime + 10*time.Second):
 			g.t.Error("Run does not end")
 		}
+		// The bundle server's side of a connection may take a moment.
+		eventually(g.t, "end of the Runner's goroutines", func() bool { return runtime.NumGoroutine() <= before })
 		if left, err := os.ReadDir(filepath.Join(g.dir, "run")); err == nil {
 			g.t.Errorf("left in the state folder: %v", left)
 		}

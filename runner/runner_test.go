@@ -84,11 +84,11 @@ func TestServe(t *testing.T) {
 			if got := g.scrape(); strings.Contains(got, d.ID) {
 				t.Errorf("metrics are left:\n%s", got)
 			}
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			if !g.left {
-				t.Error("the Runner did not say that it left")
-			}
+			eventually(t, "farewell of the Runner", func() bool {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				return g.left
+			})
 		})
 	}
 }

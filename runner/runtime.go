@@ -90,5 +90,5 @@ func fileOf(dir, name string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", errors.New("not a file")
 	}
-	return path, nil
+	return path, nil // and not target: some programs go by the name they are called
 }
