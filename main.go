@@ -30,6 +30,7 @@ import (
 	"github.com/funcatron/funcatron/runner"
 	"github.com/funcatron/funcatron/runner/demo"
 	"github.com/funcatron/funcatron/runner/pack"
+	"github.com/funcatron/funcatron/shared/discover"
 	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/version"
 	"github.com/funcatron/funcatron/tron"
@@ -55,7 +56,8 @@ type (
 		Pprof     bool          `help:"Serve /debug/pprof on the admin ports."`
 	}
 	clusterFlags struct {
-		RabbitURL string `name:"rabbit-url" help:"RabbitMQ, as amqp://user:password@host:port/vhost." default:"amqp://guest:guest@127.0.0.1:5672/"`
+		RabbitURL          string `name:"rabbit-url" help:"RabbitMQ, as amqp://user:password@host:port/vhost; amqp+srv:// looks host and port up in SRV records." default:"amqp://guest:guest@127.0.0.1:5672/"`
+		RabbitPasswordFile string `help:"File that holds the password of --rabbit-url's user." type:"path"`
 	}
 	queueFlags struct {
 		TronQueue string `help:"Name of the Tron's control queue." default:"for_tron"`
@@ -63,15 +65,15 @@ type (
 	gatewayFlags struct {
 		GatewayListen      string        `help:"Where clients come, as host:port." default:"127.0.0.1:8080"`
 		GatewayAdminListen string        `help:"Where the gateway's metrics, health and /__routes are." default:"127.0.0.1:9080"`
-		GatewayURL         string        `name:"gateway-url" help:"Address that clients are told, where it is not that of --gateway-listen."`
+		GatewayURL         string        `name:"gateway-url" help:"Address that clients are told, where it is not that of --gateway-listen; $$NAME is filled in from the environment."`
 		MaxBody            int           `help:"Largest request body in bytes." default:"8388608"`
 		MaxPending         int           `help:"Requests that wait for their reply, at most." default:"16384"`
-		TrustedProxies     []string      `help:"Networks (CIDR) or addresses whose X-Forwarded-* and Forwarded headers are believed." placeholder:"CIDR,..."`
+		TrustedProxies     []string      `help:"Networks (CIDR) or addresses whose X-Forwarded-* and Forwarded headers are believed." placeholder:"CIDR"`
 		DrainDelay         time.Duration `help:"How long readyz says no before the listener closes, so that balancers move on." default:"1s"`
 	}
 	tronFlags struct {
 		TronListen     string `help:"Where the Tron's admin API is." default:"127.0.0.1:3000"`
-		TronURL        string `name:"tron-url" help:"Address of the admin API that runners and operators are told, where it is not that of --tron-listen."`
+		TronURL        string `name:"tron-url" help:"Address of the admin API that runners and operators are told, where it is not that of --tron-listen; $$NAME is filled in from the environment."`
 		AdminToken     string `help:"Bearer token that the admin API asks for. Better given by environment or --admin-token-file."`
 		AdminTokenFile string `help:"File that holds the admin token." type:"path"`
 		NoAdminAuth    bool   `help:"Let anybody who reaches the admin API use it, also where it does not listen on loopback."`
@@ -185,8 +187,12 @@ func (f commonFlags) logger(w io.Writer) *slog.Logger {
 
 // broker makes the RabbitMQ broker of a part, which is also the first part to run.
 func (f clusterFlags) broker(name string, log *slog.Logger, set *metrics.Set) (dispatch.Broker, part, error) {
+	at, err := discover.NewRabbit(f.RabbitURL, f.RabbitPasswordFile, nil)
+	if err != nil {
+		return nil, part{}, err
+	}
 	o := rabbit.DefaultOptions()
-	o.URL, o.Name, o.Log, o.Metrics = f.RabbitURL, name, log, set
+	o.URL, o.Dial, o.Name, o.Log, o.Metrics = at.URL, at.DialContext, name, log, set
 	b, err := rabbit.New(o)
 	if err != nil {
 		return nil, part{}, fmt.Errorf("--rabbit-url: %w", err)
@@ -324,8 +330,9 @@ type upCmd struct {
 	gatewayFlags
 	tronFlags
 	runnerFlags
-	RabbitURL string `name:"rabbit-url" help:"RabbitMQ to use in place of the in-memory broker."`
-	Demo      bool   `help:"Also build the Go sample, upload and enable it, and print what to try."`
+	RabbitURL          string `name:"rabbit-url" help:"RabbitMQ to use in place of the in-memory broker."`
+	RabbitPasswordFile string `help:"File that holds the password of --rabbit-url's user." type:"path"`
+	Demo               bool   `help:"Also build the Go sample, upload and enable it, and print what to try."`
 }
 
 // Run is the whole system in one process until ctx ends.
@@ -336,7 +343,7 @@ func (c *upCmd) Run(ctx context.Context, s *streams) error {
 	first := part{"broker", func(ctx context.Context) error { <-ctx.Done(); return nil }}
 	if c.RabbitURL != "" {
 		var err error
-		if b, first, err = (clusterFlags{c.RabbitURL}).broker("up", log, bus); err != nil {
+		if b, first, err = (clusterFlags{c.RabbitURL, c.RabbitPasswordFile}).broker("up", log, bus); err != nil {
 			return err
 		}
 	}
@@ -376,7 +383,7 @@ func (c *upCmd) Run(ctx context.Context, s *streams) error {
 type packCmd struct {
 	Dir       string   `arg:"" help:"Folder with funcatron.yaml and the code; a Go folder is compiled." type:"existingdir"`
 	Out       string   `short:"o" help:"The bundle to write." required:"" type:"path"`
-	Platforms []string `help:"Platforms that a Go folder is compiled for (default: linux/amd64, linux/arm64 and this machine's)." placeholder:"OS/ARCH,..."`
+	Platforms []string `help:"Platforms that a Go folder is compiled for (default: linux/amd64, linux/arm64 and this machine's)." placeholder:"OS/ARCH"`
 }
 
 // Run builds and checks a bundle.

@@ -27,6 +27,7 @@ import (
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/member"
 	"github.com/funcatron/funcatron/shared/admin"
+	"github.com/funcatron/funcatron/shared/discover"
 	"github.com/funcatron/funcatron/shared/version"
 	"github.com/funcatron/funcatron/shared/wire"
 )
@@ -91,15 +92,16 @@ func (o Options) validate() error {
 
 // Gateway is one gateway process.
 type Gateway struct {
-	opts  Options
-	name  string
-	log   *slog.Logger
-	ln    net.Listener
-	srv   *fasthttp.Server
-	admin *admin.Server
-	link  *member.Link
-	calls *dispatch.Caller
-	since time.Time
+	opts     Options
+	name     string
+	log      *slog.Logger
+	ln       net.Listener
+	srv      *fasthttp.Server
+	admin    *admin.Server
+	adminURL string
+	link     *member.Link
+	calls    *dispatch.Caller
+	since    time.Time
 
 	routes   *routes
 	measures *measures
@@ -140,6 +142,10 @@ func New(o Options) (*Gateway, error) {
 	if g.ln, err = net.Listen("tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("listen for clients (--gateway-listen): %w", err)
 	}
+	if g.opts.URL, err = discover.Advertise("--gateway-url", o.URL, g.ln.Addr(), os.LookupEnv); err != nil {
+		_ = g.ln.Close()
+		return nil, err
+	}
 	g.admin, err = admin.New(admin.Options{
 		Listen: o.AdminListen, Metrics: []*metrics.Set{o.Metrics}, Ready: g.Ready, Pprof: o.Pprof, Log: g.log,
 		Handlers: map[string]http.Handler{"GET /__routes": http.HandlerFunc(g.showRoutes)},
@@ -148,8 +154,8 @@ func New(o Options) (*Gateway, error) {
 		_ = g.ln.Close()
 		return nil, fmt.Errorf("listen for admin (--gateway-admin-listen): %w", err)
 	}
-	if g.opts.URL == "" {
-		g.opts.URL = "http://" + g.ln.Addr().String()
+	if g.adminURL, err = discover.Advertise("--gateway-admin-listen", "", g.admin.Addr(), os.LookupEnv); err != nil {
+		panic("BUG: a listener's address is no URL: " + err.Error())
 	}
 	g.srv = &fasthttp.Server{
 		Handler:                      g.serve,
@@ -214,7 +220,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	start("watch", g.watch)
 	served := make(chan error, 1)
 	wg.Go(func() { served <- g.srv.Serve(g.ln) })
-	g.log.Info("serving", "url", g.opts.URL, "admin", "http://"+g.admin.Addr().String(), "version", version.String())
+	g.log.Info("serving", "url", g.opts.URL, "admin", g.adminURL, "version", version.String())
 
 	var cause error
 	select {
@@ -243,7 +249,7 @@ func (g *Gateway) describe() wire.Member {
 	state := g.routes.current.Load()
 	return wire.Member{
 		Name: g.name, Kind: wire.KindGateway, Software: version.String(), Host: host, PID: os.Getpid(),
-		URL: g.opts.URL, AdminURL: "http://" + g.admin.Addr().String(), UptimeMs: time.Since(g.since).Milliseconds(),
+		URL: g.opts.URL, AdminURL: g.adminURL, UptimeMs: time.Since(g.since).Milliseconds(),
 		Epoch: state.epoch, Table: state.version, Stats: state.stats(), Pending: g.calls.Pending(),
 	}
 }

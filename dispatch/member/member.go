@@ -19,6 +19,9 @@ import (
 // expiry keeps reports from piling up where no Tron reads them.
 const expiry = 3 * wire.HeartbeatEvery
 
+// askAgain is how long after a report that found no Tron the next one is tried.
+const askAgain = 250 * time.Millisecond
+
 // farewell is how long the last message may take.
 const farewell = time.Second
 
@@ -39,6 +42,7 @@ type Link struct {
 	opts  Options
 	inbox atomic.Pointer[string] // nil while there is none
 	left  atomic.Bool            // the farewell is said, and nothing follows it
+	lost  atomic.Bool            // the last report reached no Tron's queue
 }
 
 // New makes a Link.
@@ -53,10 +57,16 @@ func (l *Link) Run(ctx context.Context) error {
 
 	tick := time.NewTicker(wire.HeartbeatEvery)
 	defer tick.Stop()
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
 	for {
 		select {
 		case <-tick.C:
 			l.Report()
+		case <-again.C:
+			if l.lost.Load() && l.inbox.Load() != nil {
+				l.report(wire.Awake)
+			}
 		case err := <-served:
 			return fmt.Errorf("keep control queue: %w", err)
 		case <-ctx.Done():
@@ -103,7 +113,7 @@ func (l *Link) Report() { l.report(wire.Heartbeat) }
 
 func (l *Link) report(a wire.Action) {
 	m := l.opts.Describe()
-	l.Send(wire.Message{Action: a, Member: &m})
+	l.send(l.inbox.Load(), wire.Message{Action: a, Member: &m}, func(err error) { l.lost.Store(err != nil) })
 }
 
 // Send sends m to the Tron, with this member's queue as From. While the line is

@@ -88,8 +88,9 @@ func (b *Broker) dial(ctx context.Context, role string) (*conn, error) {
 		Heartbeat:  b.opts.Heartbeat,
 		Properties: properties,
 		Dial: func(network, addr string) (net.Conn, error) {
-			d := net.Dialer{Timeout: b.opts.DialTimeout}
-			nc, err := d.DialContext(ctx, network, addr)
+			one, cancel := context.WithTimeout(ctx, b.opts.DialTimeout)
+			defer cancel()
+			nc, err := b.opts.Dial(one, network, addr)
 			if err != nil {
 				return nil, err
 			}

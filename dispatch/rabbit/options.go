@@ -1,9 +1,11 @@
 package rabbit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -18,6 +20,8 @@ type Options struct {
 	Name    string       // the connections' name in RabbitMQ's management UI
 	Log     *slog.Logger // nil logs nothing
 	Metrics *metrics.Set // where its counters go; nil keeps them to itself
+	// Dial opens the TCP connection, within ctx; nil is net.Dialer's.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Channels    int // publishing channels; the messages to one queue all take the same
 	Buffer      int // messages of one channel that wait to be sent or confirmed, at most
@@ -54,6 +58,9 @@ func (o Options) complete() (Options, amqp.URI, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
+	}
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
 	}
 	for _, f := range []struct {
 		name             string

@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	enable, err := json.Marshal(map[string]any{"sha": added.Sha, "props": map[string]any{
 		"key": "value",
-		"db":  map[string]any{"type": "database", "driver": "sqlite", "url": "file:" + filepath.Join(dir, "visits.db")},
+		"db":  map[string]any{"type": "database", "driver": "sqlite", "url": "file:" + filepath.Join(dir, "visits.db") + "?_pragma=busy_timeout(5000)&_txlock=immediate"},
 	}})
 	if err != nil {
 		panic("BUG: enable request does not encode: " + err.Error())
