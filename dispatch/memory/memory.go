@@ -207,9 +207,9 @@ func check(q dispatch.Queue, prefetch int) error {
 	case prefetch < 1 || prefetch > math.MaxUint16:
 		return fmt.Errorf("prefetch is %d, must be 1 to %d", prefetch, math.MaxUint16)
 	case q.MaxLength < 0:
-		return fmt.Errorf("MaxLength is %d, must not be negative", q.MaxLength)
+		return fmt.Errorf("negative MaxLength: %d", q.MaxLength)
 	case q.Expires < 0:
-		return fmt.Errorf("Expires is %v, must not be negative", q.Expires)
+		return fmt.Errorf("negative Expires: %v", q.Expires)
 	}
 	return nil
 }
