@@ -24,7 +24,7 @@ import (
 	"github.com/funcatron/funcatron/tron/store"
 )
 
-func open(t testing.TB, dir string) *store.Store {
+func open(t *testing.T, dir string) *store.Store {
 	t.Helper()
 	s, err := store.Open(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -49,9 +49,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// zipped is a bundle served at basePath, and its sha.
-func zipped(t testing.TB, basePath string) (data []byte, sha string) {
-	t.Helper()
+// pack makes a bundle served at basePath, and its sha.
+func pack(basePath string) (data []byte, sha string, err error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for name, text := range map[string]string{
@@ -66,14 +65,21 @@ func zipped(t testing.TB, basePath string) (data []byte, sha string) {
 			_, err = io.WriteString(f, text)
 		}
 		if err != nil {
-			t.Fatal(err)
+			return nil, "", err
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	sum := sha256.Sum256(b.Bytes())
-	return b.Bytes(), hex.EncodeToString(sum[:])
+	return b.Bytes(), hex.EncodeToString(sum[:]), nil
+}
+
+func zipped(t *testing.T, basePath string) (data []byte, sha string) {
+	t.Helper()
+	data, sha, err := pack(basePath)
+	must(t, err)
+	return data, sha
 }
 
 // add stores a bundle as the API does.
