@@ -47,7 +47,6 @@ type deployment struct {
 	enables  []string  // messages that wait for it to be live
 	disables []string  // messages that wait for its end
 	live     *service  // while it serves
-	restarts func() uint64
 }
 
 // enabling is a deployment that begins when the one before it has ended.

@@ -27,15 +27,21 @@ const (
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(functionVar); mode != "" {
 		_ = os.Unsetenv(functionVar) // the launching script's, not the Runner's
-		_ = os.Unsetenv("GORACE")
 		function(mode)
-		os.Exit(0)
+		syscall.Exit(0)
 	}
 	if dir := os.Getenv(runnerVar); dir != "" {
 		helperRunner(dir)
-		os.Exit(0)
+		syscall.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// hang never returns; the runtime would take an empty select for a deadlock.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // function is what a bundle of the tests runs.
@@ -44,10 +50,10 @@ func function(mode string) {
 	switch mode {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "no database at", os.Getenv("FUNCATRON_BASE_PATH"))
-		os.Exit(4)
+		syscall.Exit(4)
 	case "never":
 		fmt.Println("thinking")
-		select {}
+		hang()
 	case "grandchild":
 		c := exec.Command("/bin/sleep", "1000")
 		c.Stdout = os.Stdout
@@ -60,7 +66,7 @@ func function(mode string) {
 	}
 	if _, err := os.Stat("doomed"); err == nil { // a request said so: a crash loop
 		fmt.Println("doomed")
-		os.Exit(5)
+		syscall.Exit(5)
 	}
 	network, address := "unix", os.Getenv("FUNCATRON_SOCKET")
 	if port := os.Getenv("PORT"); port != "" {
@@ -69,7 +75,7 @@ func function(mode string) {
 	ln, err := net.Listen(network, address)
 	if err != nil {
 		fmt.Println(err)
-		os.Exit(6)
+		syscall.Exit(6)
 	}
 	srv := &http.Server{Handler: functionMux()}
 	stop := make(chan os.Signal, 1)
@@ -81,10 +87,10 @@ func function(mode string) {
 		fmt.Println("finishing")
 		_ = srv.Shutdown(context.Background())
 		fmt.Println("finished")
-		os.Exit(0)
+		syscall.Exit(0)
 	}()
 	_ = srv.Serve(ln)
-	select {}
+	hang()
 }
 
 func functionMux() *http.ServeMux {
@@ -122,12 +128,12 @@ func functionMux() *http.ServeMux {
 		}
 	})
 	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, testMaxReply+1)) })
-	mux.HandleFunc("/crash", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
+	mux.HandleFunc("/crash", func(http.ResponseWriter, *http.Request) { syscall.Exit(3) })
 	mux.HandleFunc("/doom", func(http.ResponseWriter, *http.Request) {
 		_ = os.WriteFile("doomed", nil, 0o600)
-		os.Exit(3)
+		syscall.Exit(3)
 	})
-	mux.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) { select {} })
+	mux.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) { hang() })
 	mux.HandleFunc("/sleep", func(_ http.ResponseWriter, r *http.Request) {
 		fmt.Println("sleeping")
 		ms, _ := strconv.Atoi(r.URL.Query().Get("ms"))

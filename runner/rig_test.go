@@ -260,7 +260,7 @@ func (g *rig) function(mode, runtime string) wire.Deployment {
 	return g.bundle(map[string]string{
 		"funcatron.json": document(`"runtime":"exec","command":["bin/app"]` + runtime),
 		"gitsha.txt":     testGit + "\n",
-		"bin/app":        "#!/bin/sh\nGORACE=atexit_sleep_ms=0 " + functionVar + "=" + mode + " exec '" + self + "'\n",
+		"bin/app":        "#!/bin/sh\n" + functionVar + "=" + mode + " exec '" + self + "'\n",
 	})
 }
 

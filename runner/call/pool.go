@@ -129,6 +129,9 @@ func (p *Pool) Do(r *Request, a *Answer) error {
 		// A connection that was kept may have been closed by the function at the
 		// very moment we used it. That is no failure of the call.
 		if !kept || a.begun || written && !r.Repeatable || time.Now().After(r.Deadline) {
+			if first != nil && errors.Is(err, ErrUnsent) {
+				return first // it was sent, once
+			}
 			return err
 		}
 		if written {

@@ -24,9 +24,17 @@ const childEnv = "PROCESS_TEST_CHILD"
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(childEnv); mode != "" {
 		child(mode)
-		os.Exit(0)
+		// Not os.Exit: the race detector and coverage have things to say there.
+		syscall.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// hang never returns; the runtime would take an empty select for a deadlock.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 func child(mode string) {
@@ -42,10 +50,10 @@ func child(mode string) {
 		fmt.Fprint(os.Stderr, "oh\n")
 	case "exit":
 		fmt.Fprintln(os.Stderr, "no database")
-		os.Exit(3)
+		syscall.Exit(3)
 	case "sleep":
 		fmt.Println("ready")
-		select {}
+		hang()
 	case "finish": // what SIGTERM means
 		got := make(chan os.Signal, 1)
 		signal.Notify(got, syscall.SIGTERM)
@@ -55,7 +63,7 @@ func child(mode string) {
 	case "ignore":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
-		select {}
+		hang()
 	case "parent", "parent-session": // leaves a child that holds the output
 		c := exec.Command(os.Args[0])
 		c.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, childEnv) }), childEnv+"=ignore")
@@ -66,7 +74,7 @@ func child(mode string) {
 		}
 		fmt.Println("child", c.Process.Pid)
 		if os.Getenv("STAY") != "" {
-			select {}
+			hang()
 		}
 	case "flood":
 		w := bufio.NewWriter(os.Stdout)
@@ -80,14 +88,14 @@ func child(mode string) {
 		fmt.Println("after")
 	case "runner": // what the Runner is to its functions
 		p, err := Start(Spec{
-			Path: os.Args[0], Args: os.Args[:1], Env: []string{"GORACE=atexit_sleep_ms=0", childEnv + "=parent", "STAY=1", "MARK=" + os.Getenv("MARK")},
+			Path: os.Args[0], Args: os.Args[:1], Env: []string{childEnv + "=parent", "STAY=1", "MARK=" + os.Getenv("MARK")},
 			Output: func(_ bool, line []byte) { fmt.Println(string(line)) },
 		})
 		if err != nil {
 			panic(err)
 		}
 		fmt.Println("function", p.PID())
-		select {}
+		hang()
 	}
 }
 
@@ -98,7 +106,7 @@ func start(t *testing.T, mode string, env ...string) (*Process, *lines) {
 	mark := "MARK=" + t.Name() + strconv.Itoa(os.Getpid())
 	p, err := Start(Spec{
 		Path: os.Args[0], Args: os.Args[:1], Dir: t.TempDir(),
-		Env: append(env, "GORACE=atexit_sleep_ms=0", childEnv+"="+mode, mark), Mark: mark, Output: out.add,
+		Env: append(env, childEnv+"="+mode, mark), Mark: mark, Output: out.add,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -189,12 +197,12 @@ func TestEnvironmentIsWhatWasGiven(t *testing.T) {
 	t.Setenv("RABBIT_PASSWORD", "secret")
 	dir := t.TempDir()
 	var out lines
-	p, err := Start(Spec{Path: os.Args[0], Args: os.Args[:1], Dir: dir, Env: []string{"GORACE=atexit_sleep_ms=0", childEnv + "=env", "A=b c"}, Output: out.add})
+	p, err := Start(Spec{Path: os.Args[0], Args: os.Args[:1], Dir: dir, Env: []string{childEnv + "=env", "A=b c"}, Output: out.add})
 	if err != nil {
 		t.Fatal(err)
 	}
 	done(t, p)
-	want := []string{"GORACE=atexit_sleep_ms=0", childEnv + "=env", "A=b c", "dir " + dir}
+	want := []string{childEnv + "=env", "A=b c", "dir " + dir}
 	if got := out.all(); !slices.Equal(got, want) {
 		t.Errorf("the child sees %q, want %q", got, want)
 	}
@@ -284,7 +292,7 @@ func TestNothingIsLeft(t *testing.T) {
 // does it hang us.
 func TestOutputThatIsHeldDoesNotHang(t *testing.T) {
 	var out lines
-	p, err := Start(Spec{Path: os.Args[0], Args: os.Args[:1], Env: []string{"GORACE=atexit_sleep_ms=0", childEnv + "=parent-session", "LEFT=" + t.Name()}, Output: out.add})
+	p, err := Start(Spec{Path: os.Args[0], Args: os.Args[:1], Env: []string{childEnv + "=parent-session", "LEFT=" + t.Name()}, Output: out.add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +309,7 @@ func TestFloodWaitsAndDiesAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	var n int
 	block := make(chan struct{})
-	p, err := Start(Spec{Path: os.Args[0], Args: os.Args[:1], Env: []string{"GORACE=atexit_sleep_ms=0", childEnv + "=flood"}, Output: func(bool, []byte) {
+	p, err := Start(Spec{Path: os.Args[0], Args: os.Args[:1], Env: []string{childEnv + "=flood"}, Output: func(bool, []byte) {
 		mu.Lock()
 		n++
 		full := n == 100
@@ -322,7 +330,7 @@ func TestFloodWaitsAndDiesAtOnce(t *testing.T) {
 	})
 	close(block)
 	p.Stop(ended())
-	if got := p.Exit(); got != "signal: killed" {
+	if got := p.Exit(); !strings.HasPrefix(got, "signal: ") { // whichever came first
 		t.Errorf("Exit() = %q", got)
 	}
 }
@@ -371,7 +379,7 @@ func TestPacer(t *testing.T) {
 func TestDiesWithItsRunner(t *testing.T) {
 	mark := t.Name() + strconv.Itoa(os.Getpid())
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = []string{"GORACE=atexit_sleep_ms=0", childEnv + "=runner", "MARK=" + mark}
+	cmd.Env = []string{childEnv + "=runner", "MARK=" + mark}
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
