@@ -17,6 +17,10 @@ import (
 // ErrDeadline means that the time for a call was over before its reply came.
 var ErrDeadline = errors.New("no reply within the deadline")
 
+// ErrLost means that those who served the queue are gone, with or without having
+// run the call: a Caller was told to Abandon the queue.
+var ErrLost = errors.New("nobody serves the queue any more")
+
 // errStale is why an item never left its lane: nobody waits for it any more.
 var errStale = errors.New("not sent: nobody waits for it any more")
 
@@ -111,7 +115,7 @@ func (c *Caller) opened(name string) {
 		return
 	}
 	if c.inbox.Swap(nil) != nil {
-		c.table.failAll(fmt.Errorf("reply queue lost: %w", ErrDown))
+		c.table.failAll(nil, fmt.Errorf("reply queue lost: %w", ErrDown))
 	}
 }
 
@@ -132,6 +136,14 @@ func (c *Caller) receive(d *Delivery) {
 	}
 }
 
+// Abandon ends the calls that wait for a reply from queue with ErrLost: its last
+// consumer has gone, and nobody can tell whether another will come in time.
+func (c *Caller) Abandon(queue string) {
+	if v, ok := c.lanes.byQueue.Load(queue); ok {
+		c.table.failAll(v.(*lane), ErrLost)
+	}
+}
+
 // Pending is how many calls wait for their reply.
 func (c *Caller) Pending() int { return c.table.size() }
 
@@ -148,7 +160,7 @@ const maxScratch = 64 << 10
 //
 // Its error is ErrUnroutable when nobody serves the queue, ErrFull when the
 // queue or the table of pending calls is, ErrDown when the broker is away or
-// goes away, and ErrDeadline.
+// goes away, ErrLost after Abandon, and ErrDeadline.
 func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, resp *envelope.Response) error {
 	if c.inbox.Load() == nil {
 		if err := c.broker.Err(); err != nil {
@@ -166,7 +178,7 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 		return fmt.Errorf("%d requests of this deployment are pending: %w", c.opts.MaxPerQueue, ErrFull)
 	}
 	defer l.inFlight.Add(-1)
-	s, id := c.table.reserve(resp, left)
+	s, id := c.table.reserve(l, resp, left)
 	if s == nil {
 		return fmt.Errorf("%d requests are pending: %w", c.opts.MaxPending, ErrFull)
 	}

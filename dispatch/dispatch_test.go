@@ -170,6 +170,29 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
+func TestAbandonEndsTheCallsOfOneQueue(t *testing.T) {
+	b := newBus(t, dispatch.DefaultCallerOptions())
+	hold := make(chan struct{})
+	var running atomic.Int32
+	b.serve(t, 64, func(c *dispatch.Call) { running.Add(1); <-hold; echo(c) })
+	got := make(chan error, 4)
+	for range 4 {
+		go func() { _, err := b.call("GET", "", time.Minute); got <- err }()
+	}
+	until(t, "four calls run", func() bool { return running.Load() == 4 })
+	b.caller.Abandon("another")
+	if n := b.caller.Pending(); n != 4 {
+		t.Errorf("%d calls pending after another queue was abandoned", n)
+	}
+	b.caller.Abandon("q")
+	for range 4 {
+		if err := <-got; !errors.Is(err, dispatch.ErrLost) {
+			t.Errorf("call = %v, want ErrLost", err)
+		}
+	}
+	close(hold)
+}
+
 func TestSlotsBoundWhatRuns(t *testing.T) {
 	b := newBus(t, dispatch.DefaultCallerOptions())
 	var running, most atomic.Int32

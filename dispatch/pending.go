@@ -42,14 +42,15 @@ type slot struct {
 	id   uint64             // guarded by shard.mu; 0 while nobody waits
 	gen  uint64             // guarded by shard.mu
 	idx  uint64             // never changes
+	lane *lane              // guarded by shard.mu; where the call went
 	resp *envelope.Response // the resolver's from when it has set id to 0 until it sends on done
 }
 
 func newPending(limit int) *pending { return &pending{max: int64(limit)} }
 
-// reserve takes a slot for a call whose reply goes to resp, and draws the call's
-// id; the slot is nil when the table is full.
-func (p *pending) reserve(resp *envelope.Response, left time.Duration) (*slot, uint64) {
+// reserve takes a slot for a call in lane l whose reply goes to resp, and draws
+// the call's id; the slot is nil when the table is full.
+func (p *pending) reserve(l *lane, resp *envelope.Response, left time.Duration) (*slot, uint64) {
 	if p.count.Add(1) > p.max {
 		p.count.Add(-1)
 		return nil, 0
@@ -68,7 +69,7 @@ func (p *pending) reserve(resp *envelope.Response, left time.Duration) (*slot, u
 	}
 	s.gen++
 	s.id = s.gen<<indexBits | s.idx
-	s.resp = resp
+	s.lane, s.resp = l, resp
 	return s, s.id
 }
 
@@ -94,6 +95,7 @@ func (p *pending) release(s *slot) {
 	s.resp = nil
 	sh := &p.shards[s.idx&(1<<shardBits-1)]
 	sh.mu.Lock()
+	s.lane = nil
 	sh.free = append(sh.free, s)
 	sh.mu.Unlock()
 	p.count.Add(-1)
@@ -143,13 +145,13 @@ func (p *pending) fail(id uint64, err error) {
 	}
 }
 
-// failAll answers every waiting call with err.
-func (p *pending) failAll(err error) {
+// failAll answers every waiting call of lane l, or of all where l is nil, with err.
+func (p *pending) failAll(l *lane, err error) {
 	for i := range p.shards {
 		sh := &p.shards[i]
 		sh.mu.Lock()
 		for _, s := range sh.all {
-			if s.id != 0 {
+			if s.id != 0 && (l == nil || s.lane == l) {
 				s.id = 0
 				s.done <- err
 			}

@@ -13,7 +13,7 @@ import (
 func TestPendingResolvesOnce(t *testing.T) {
 	p := newPending(2)
 	var resp envelope.Response
-	s, id := p.reserve(&resp, time.Minute)
+	s, id := p.reserve(nil, &resp, time.Minute)
 	if !p.resolve(&envelope.Response{Call: id, Status: 201}) {
 		t.Fatal("nobody waited for the reply")
 	}
@@ -23,7 +23,7 @@ func TestPendingResolvesOnce(t *testing.T) {
 	if err := p.wait(s, id); err != nil || resp.Status != 201 {
 		t.Errorf("wait = %v, status %d", err, resp.Status)
 	}
-	again, id2 := p.reserve(&resp, time.Minute)
+	again, id2 := p.reserve(nil, &resp, time.Minute)
 	if p.resolve(&envelope.Response{Call: id, Status: 500}) {
 		t.Error("a late reply reached the call that has its slot now")
 	}
@@ -42,22 +42,22 @@ func TestPendingIsBounded(t *testing.T) {
 	var slots []*slot
 	var ids []uint64
 	for range 3 {
-		s, id := p.reserve(&resp, time.Minute)
+		s, id := p.reserve(nil, &resp, time.Minute)
 		if s == nil {
 			t.Fatal("full too early")
 		}
 		slots, ids = append(slots, s), append(ids, id)
 	}
-	if s, _ := p.reserve(&resp, time.Minute); s != nil {
+	if s, _ := p.reserve(nil, &resp, time.Minute); s != nil {
 		t.Error("a fourth call found room")
 	}
-	p.failAll(ErrDown)
+	p.failAll(nil, ErrDown)
 	for i, s := range slots {
 		if err := p.wait(s, ids[i]); !errors.Is(err, ErrDown) {
 			t.Errorf("wait = %v", err)
 		}
 	}
-	if s, _ := p.reserve(&resp, time.Minute); s == nil {
+	if s, _ := p.reserve(nil, &resp, time.Minute); s == nil {
 		t.Error("no room although nothing is pending")
 	}
 }
@@ -66,7 +66,7 @@ func TestPendingEndsAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPending(1)
 		var resp envelope.Response
-		s, id := p.reserve(&resp, 30*time.Second)
+		s, id := p.reserve(nil, &resp, 30*time.Second)
 		start := time.Now()
 		if err := p.wait(s, id); !errors.Is(err, ErrDeadline) {
 			t.Errorf("wait = %v, want ErrDeadline", err)
@@ -105,7 +105,7 @@ func TestPendingUnderContention(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				p.failAll(ErrFull)
+				p.failAll(nil, ErrFull)
 			}
 		}
 	})
@@ -114,7 +114,7 @@ func TestPendingUnderContention(t *testing.T) {
 		callers.Go(func() {
 			for range 2000 {
 				var resp envelope.Response
-				s, id := p.reserve(&resp, 100*time.Microsecond)
+				s, id := p.reserve(nil, &resp, 100*time.Microsecond)
 				if s == nil {
 					t.Error("table full")
 					return
@@ -140,7 +140,7 @@ func TestPendingAllocatesNothing(t *testing.T) {
 	var resp envelope.Response
 	answer := &envelope.Response{Status: 200}
 	round := func() {
-		s, id := p.reserve(&resp, time.Minute)
+		s, id := p.reserve(nil, &resp, time.Minute)
 		answer.Call = id
 		p.resolve(answer)
 		_ = p.wait(s, id)
@@ -159,7 +159,7 @@ func BenchmarkPending(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		var resp, answer envelope.Response
 		for pb.Next() {
-			s, id := p.reserve(&resp, time.Minute)
+			s, id := p.reserve(nil, &resp, time.Minute)
 			answer.Call = id
 			p.resolve(&answer)
 			_ = p.wait(s, id)

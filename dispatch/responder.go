@@ -166,7 +166,7 @@ func (s *serving) take(d *Delivery) {
 	}
 	from.left.Store(int32(len(calls)))
 	for _, c := range calls {
-		if d.Redelivered && !c.Retry && !idempotent(c.Method) {
+		if d.Redelivered && !c.Retry && !Idempotent(c.Method) {
 			s.responder.maybeRan.Inc()
 			c.Reply(&envelope.Response{Status: 502, Fault: envelope.MaybeRan,
 				Body: []byte("the runner that had this request is gone, and a " + string(c.Method) + " is not run twice")})
@@ -239,8 +239,9 @@ func (c *Call) fault(detail string) {
 	c.Reply(&envelope.Response{Status: 502, Fault: envelope.Died, Body: []byte(detail)})
 }
 
-// idempotent: RFC 9110 section 9.2.2.
-func idempotent(method []byte) bool {
+// Idempotent tells whether a request of this method may run twice: RFC 9110
+// section 9.2.2.
+func Idempotent(method []byte) bool {
 	switch string(method) {
 	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
 		return true

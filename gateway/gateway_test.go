@@ -351,6 +351,37 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
+// What waits when the last runner dies is told within two seconds, not at its deadline.
+func TestLastRunnerDies(t *testing.T) {
+	r := newRig(t, nil)
+	ctx, die := context.WithCancel(context.Background())
+	died := make(chan error, 1)
+	go func() { // a consumer that takes requests and dies with them
+		died <- r.broker.Consume(ctx, dispatch.Queue{Name: "req.d1"}, 1, func(d *dispatch.Delivery) {
+			die()
+			d.Settle(dispatch.Requeue)
+		})
+	}()
+	until(t, "the queue has a consumer", func() bool {
+		st, err := r.broker.Inspect(t.Context(), "req.d1")
+		return err == nil && st.Consumers > 0
+	})
+	var wg sync.WaitGroup
+	for method, want := range map[string]int{"GET": 503, "POST": 502} {
+		wg.Go(func() {
+			start := time.Now()
+			resp := r.do(method, "/t/plain", "")
+			if resp.StatusCode != want || time.Since(start) > 4*time.Second {
+				t.Errorf("%s: %d after %v, want %d", method, resp.StatusCode, time.Since(start), want)
+			}
+		})
+	}
+	wg.Wait()
+	if err := <-died; err != nil {
+		t.Error(err)
+	}
+}
+
 func checkProblem(t *testing.T, resp *http.Response, body, id string) {
 	t.Helper()
 	var p problem

@@ -48,9 +48,14 @@ func fail(rc *fasthttp.RequestCtx, id reqid.ID, status int, detail string, bad .
 }
 
 // statusOf turns the error of a call into a status and what the client is told.
-// Clients learn nothing of addresses or queues.
-func statusOf(err error) (status int, detail string) {
+// Clients learn nothing of addresses or queues. repeatable tells whether the
+// request may be sent again although it may have run.
+func statusOf(err error, repeatable bool) (status int, detail string) {
 	switch {
+	case errors.Is(err, dispatch.ErrLost) && repeatable:
+		return fasthttp.StatusServiceUnavailable, "The function's last runner is gone."
+	case errors.Is(err, dispatch.ErrLost):
+		return fasthttp.StatusBadGateway, "The function's last runner is gone; the request may have run."
 	case errors.Is(err, dispatch.ErrUnroutable):
 		return fasthttp.StatusServiceUnavailable, "No runner serves this function now."
 	case errors.Is(err, dispatch.ErrFull):

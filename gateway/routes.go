@@ -29,6 +29,7 @@ type deployment struct {
 	ops   []operation
 	dead  atomic.Bool // no runner serves its queue, as far as is known
 	used  atomic.Bool // since watch last looked
+	looks int         // of watch at a queue without consumer, one after the other; watch's own
 }
 
 // operation is one operation of a deployment, with its counts.

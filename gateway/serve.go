@@ -215,7 +215,7 @@ func (x *exchange) call(start time.Time) {
 		err = x.send(deadline) // nobody has seen it: its deployment was replaced since the look-up
 	}
 	if err != nil {
-		status, detail := statusOf(err)
+		status, detail := statusOf(err, x.op.Retry || dispatch.Idempotent(x.method))
 		fail(x.rc, x.id, status, detail)
 		return
 	}

@@ -13,8 +13,11 @@ import (
 const (
 	watchEvery   = 500 * time.Millisecond
 	watchTimeout = 2 * time.Second
-	// A deployment without requests is asked only every so many rounds.
-	idleRounds = 10
+	// A deployment without requests is asked every second round only.
+	idleRounds = 2
+	// What waits for a reply is given up after so many looks at a queue without
+	// consumer: one look may have met a runner that restarts its only process.
+	lostAfter = 3
 )
 
 // watch finds out which deployments have no runner, so that their requests are
@@ -47,6 +50,11 @@ func (g *Gateway) inspect(ctx context.Context, d *deployment) {
 		return // the broker is away: that is answered elsewhere
 	}
 	dead := st.Consumers == 0
+	if !dead {
+		d.looks = 0
+	} else if d.looks++; d.looks == lostAfter {
+		g.calls.Abandon(d.item.Queue)
+	}
 	if d.dead.Swap(dead) == dead {
 		return
 	}

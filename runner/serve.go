@@ -79,7 +79,7 @@ func (s *service) handle(c *dispatch.Call) {
 func (s *service) call(c *dispatch.Call, a *call.Answer) error {
 	r := call.Request{
 		Method: c.Method, URI: c.URI, Header: c.Header, Body: c.Body,
-		Deadline: c.Deadline, Repeatable: c.Retry || idempotent(c.Method), MaxReply: s.maxReply,
+		Deadline: c.Deadline, Repeatable: c.Retry || dispatch.Idempotent(c.Method), MaxReply: s.maxReply,
 	}
 	for try := 1; ; try++ {
 		i, err := s.team.places.take(c.Deadline)
@@ -147,13 +147,4 @@ func is(name []byte, lower string) bool {
 		}
 	}
 	return true
-}
-
-// idempotent: RFC 9110, section 9.2.2.
-func idempotent(method []byte) bool {
-	switch string(method) {
-	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
-		return true
-	}
-	return false
 }
