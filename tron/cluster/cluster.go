@@ -36,10 +36,11 @@ import (
 )
 
 // The control queue of the Tron: room for the reports of thousands of members
-// while it is away, and gone with a cluster that was taken down.
+// while it starts anew. It need not outlive a longer absence, since members'
+// messages expire sooner, and is not left behind by a cluster that was taken down.
 const (
 	controlLength  = 20_000
-	controlExpires = 24 * time.Hour
+	controlExpires = time.Minute
 	prefetch       = 32
 )
 
