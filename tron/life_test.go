@@ -100,6 +100,7 @@ func TestBrokerAway(t *testing.T) {
 
 // Ending the Tron does not wait for what may take a minute, and leaves nothing.
 func TestStopWhileBusy(t *testing.T) {
+	http.DefaultClient.CloseIdleConnections()
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
 	o := options(dir)
