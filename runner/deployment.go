@@ -160,8 +160,12 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 	if err == nil && !d.stopped() && ctx.Err() == nil {
 		r.goLive(d, s)
 		select {
-		case err = <-served: // nobody will ever consume it
-			return fmt.Errorf("consume: %w", err)
+		case err := <-served:
+			if err != nil { // nobody will ever consume it
+				return fmt.Errorf("consume: %w", err)
+			}
+			served <- nil // ctx has ended: as below
+			r.enter(d, wire.StateDraining)
 		case <-d.stop:
 			r.enter(d, wire.StateDraining)
 			r.drain(ctx, s, q.Name)
@@ -170,11 +174,12 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 		}
 	}
 	leave()
-	grace := stopTime
+	wait, grace := drainSpare, stopTime
 	if ctx.Err() != nil {
 		grace = min(grace, r.opts.DrainTime/3)
+		wait = r.opts.DrainTime - grace
 	}
-	r.leave(t, served, grace)
+	r.leave(t, served, wait, grace)
 	return err
 }
 
@@ -226,10 +231,10 @@ func (r *Runner) drain(ctx context.Context, s *service, queue string) {
 	}
 }
 
-// leave waits for the calls that run, for as long as DrainTime leaves room for
-// grace, which is what the processes have to stop in.
-func (r *Runner) leave(t *team, served <-chan error, grace time.Duration) {
-	timer := time.NewTimer(max(r.opts.DrainTime-grace, 0))
+// leave waits for the calls that run, and then stops the processes, which have
+// grace to finish.
+func (r *Runner) leave(t *team, served <-chan error, wait, grace time.Duration) {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-served:

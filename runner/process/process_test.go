@@ -396,6 +396,7 @@ func TestDiesWithItsRunner(t *testing.T) {
 		}
 	}()
 	function, grandchild := out.number(t, "function"), out.number(t, "child")
+	eventually(t, "ready", out.has("ready")) // else its own line could kill it, for want of a reader
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
