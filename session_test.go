@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/dispatch/rabbit"
 	"github.com/funcatron/funcatron/runner/pack"
 )
 
@@ -195,13 +199,58 @@ func TestNothingIsLeftAfterTerm(t *testing.T) {
 	overBrokers(t, func(t *testing.T, s *system) {
 		s.enable(s.add(testBundle(t, "/left", "1")), nil)
 		s.serves("/left/version")
+		queues := privateQueues(t, s)
 		for _, name := range []string{"gateway", "runner1", "runner2", "tron", "up"} {
 			if p := s.procs[name]; p != nil {
 				p.terminate()
 			}
 		}
 		leftNothing(t, s.stateDir)
+		if s.rabbit != "" {
+			areGone(t, s.rabbit, queues)
+		}
 	})
+}
+
+// privateQueues lists the control queues of a system's members.
+func privateQueues(t *testing.T, s *system) []string {
+	t.Helper()
+	var queues []string
+	st := s.stats()
+	for _, m := range append(st.Network.Gateways, st.Network.Runners...) {
+		q, ok := m["queue"].(string)
+		if !ok || q == "" {
+			t.Fatalf("stats name no queue of %v", m)
+		}
+		queues = append(queues, q)
+	}
+	return queues
+}
+
+// areGone checks that RabbitMQ has none of the queues.
+func areGone(t *testing.T, url string, queues []string) {
+	t.Helper()
+	b, err := rabbit.New(rabbit.Options{URL: url, Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(bg)
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, q := range queues {
+		eventually(t, "queue "+q+" is gone", func() error {
+			if st, err := b.Inspect(ctx, q); !errors.Is(err, dispatch.ErrUnroutable) {
+				return fmt.Errorf("%+v, %v", st, err)
+			}
+			return nil
+		})
+	}
 }
 
 func TestUploadsThatAreRefused(t *testing.T) {
