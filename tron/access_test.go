@@ -17,7 +17,7 @@ import (
 const token = "correct-horse-battery-staple"
 
 func TestToken(t *testing.T) {
-	o := options(t.TempDir())
+	o := options(t, t.TempDir())
 	o.AdminToken = token
 	r := start(t, o)
 	run := r.runner("r")
@@ -68,8 +68,9 @@ func TestToken(t *testing.T) {
 // Where there is no token, whoever is on this machine may; a web page that their
 // browser shows may not.
 func TestBrowsersOfOthers(t *testing.T) {
-	r := start(t, options(t.TempDir()))
-	sha := r.upload(funcBundle(t, "/a", "1"))
+	data := funcBundle(t, "/a", "1")
+	sha := digest(data)
+	r := start(t, options(t, t.TempDir(), data))
 	body := fmt.Sprintf(`{"sha":%q}`, sha)
 	for _, tc := range []struct {
 		name   string
@@ -93,7 +94,7 @@ func TestBrowsersOfOthers(t *testing.T) {
 }
 
 func TestListenBeyondLoopback(t *testing.T) {
-	o := options(t.TempDir())
+	o := options(t, t.TempDir())
 	o.Listen = "0.0.0.0:0"
 	if _, err := tron.New(o); err == nil || !strings.Contains(err.Error(), "--admin-token") || !strings.Contains(err.Error(), "--no-admin-auth") {
 		t.Fatalf("New: %v, want an error that names the flags", err)
@@ -132,7 +133,7 @@ func TestOptions(t *testing.T) {
 		}, []string{"state folder"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := options(filepath.Join(t.TempDir(), "tron"))
+			o := options(t, filepath.Join(t.TempDir(), "tron"))
 			tc.change(&o)
 			_, err := tron.New(o)
 			for _, want := range tc.want {
@@ -153,7 +154,7 @@ func TestPrintedCommands(t *testing.T) {
 	}
 	for name, admin := range map[string]string{"open": "", "with a token": token} {
 		t.Run(name, func(t *testing.T) {
-			o := options(t.TempDir())
+			o := options(t, t.TempDir())
 			o.AdminToken = admin
 			r := start(t, o)
 			r.runner("r")

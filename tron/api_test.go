@@ -22,7 +22,7 @@ import (
 )
 
 func TestAddFunc(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	r := start(t, options(t, t.TempDir()))
 	data := funcBundle(t, "/sample/go", "1")
 	var first string
 	for i, contentType := range []string{"application/x-www-form-urlencoded", "application/zip", ""} {
@@ -57,7 +57,7 @@ func TestAddFunc(t *testing.T) {
 
 // The announcement's samples are not valid in three ways, and must upload.
 func TestAddFuncWarns(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	r := start(t, options(t, t.TempDir()))
 	doc := `{"swagger":"2.0","info":{"title":"T","version":"1"},"basePath":"/w","x-funcatron":{"runtime":"exec","command":["bin/app"]},
 		"paths":{"/x":{"get":{"responses":{"200":{"description":"ok","type":"array"},"default":{"description":"e","schema":{"$ref":"#/definitions/Error"}}}}}}}`
 	a := r.do("POST", "/api/v1/add_func", bytes.NewReader(zipped(t, "funcatron.json", doc, "bin/app", "#!/bin/sh\n")))
@@ -76,7 +76,7 @@ func TestAddFuncWarns(t *testing.T) {
 
 func TestAddFuncRefuses(t *testing.T) {
 	dir := t.TempDir()
-	r := start(t, options(dir))
+	r := start(t, options(t, dir))
 	good := funcBundle(t, "/a", "1")
 	for _, tc := range []struct {
 		name   string
@@ -112,7 +112,7 @@ func TestAddFuncRefuses(t *testing.T) {
 
 func TestAddFuncTooLarge(t *testing.T) {
 	dir := t.TempDir()
-	r := start(t, options(dir))
+	r := start(t, options(t, dir))
 	// Said beforehand: not a byte is taken.
 	a := r.do("POST", "/api/v1/add_func", io.LimitReader(zeros{}, 0))
 	if a.status != 400 {
@@ -148,7 +148,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestAddFuncCutOff(t *testing.T) {
 	dir := t.TempDir()
-	r := start(t, options(dir))
+	r := start(t, options(t, dir))
 	data := funcBundle(t, "/a", "1")
 	conn := dial(t, r)
 	send(t, conn, "POST /api/v1/add_func HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(data)+1, data)
@@ -195,9 +195,10 @@ func statusOf(t *testing.T, conn net.Conn) int {
 }
 
 func TestEnableAndDisable(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	broken, v1, v2 := funcBundle(t, "/a", "broken"), funcBundle(t, "/a", "1"), funcBundle(t, "/a", "2")
+	one, two := digest(v1), digest(v2)
+	r := start(t, options(t, t.TempDir(), broken, v1, v2))
 	g := r.gateway("g")
-	broken := funcBundle(t, "/a", "broken")
 	run := r.runner("r", func(m *membertest.Runner) {
 		m.Start = func(_ context.Context, d wire.Deployment) *membertest.Failure {
 			if d.Sha == digest(broken) {
@@ -206,8 +207,6 @@ func TestEnableAndDisable(t *testing.T) {
 			return nil
 		}
 	})
-	one, two := r.upload(funcBundle(t, "/a", "1")), r.upload(funcBundle(t, "/a", "2"))
-
 	a := r.enable(one, `{"password":"secret"}`)
 	first, _ := a.field(t, "deployment").(string)
 	if a.status != 200 || a.field(t, "success") != true || a.field(t, "state") != "live" || first == "" || a.field(t, "msg") == "" {
@@ -229,7 +228,6 @@ func TestEnableAndDisable(t *testing.T) {
 	if a.status != 200 || a.field(t, "replaced") != one || g.To("/a") != a.field(t, "deployment") {
 		t.Errorf("replace: %d %s", a.status, a.body)
 	}
-	r.upload(broken)
 	a = r.enable(digest(broken), `{}`)
 	if a.status != 422 || a.field(t, "success") != false || a.field(t, "error") != "exit status 2" ||
 		fmt.Sprint(a.field(t, "logs")) != "[panic: no database goroutine 1]" {
@@ -257,8 +255,9 @@ func TestEnableAndDisable(t *testing.T) {
 }
 
 func TestEnablePending(t *testing.T) {
-	r := start(t, options(t.TempDir()))
-	sha := r.upload(funcBundle(t, "/a", "1"))
+	data := funcBundle(t, "/a", "1")
+	r := start(t, options(t, t.TempDir(), data))
+	sha := digest(data)
 	a := r.post("/api/v1/enable", fmt.Sprintf(`{"sha":%q,"colour":"red"}`, strings.ToUpper(sha)))
 	if a.status != 200 || a.field(t, "state") != "pending" || !strings.Contains(fmt.Sprint(a.field(t, "warnings")), "colour") {
 		t.Errorf("enable without a runner: %d %s", a.status, a.body)
@@ -269,7 +268,8 @@ func TestEnablePending(t *testing.T) {
 
 // A client that hangs up does not stop what it began.
 func TestEnableWithoutItsClient(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	data := funcBundle(t, "/a", "1")
+	r := start(t, options(t, t.TempDir(), data))
 	begun, hold := make(chan struct{}, 1), make(chan struct{})
 	r.runner("r", func(m *membertest.Runner) {
 		m.Start = func(context.Context, wire.Deployment) *membertest.Failure {
@@ -278,7 +278,7 @@ func TestEnableWithoutItsClient(t *testing.T) {
 			return nil
 		}
 	})
-	sha := r.upload(funcBundle(t, "/a", "1"))
+	sha := digest(data)
 	ctx, hangUp := context.WithCancel(context.Background())
 	req, err := http.NewRequestWithContext(ctx, "POST", r.url+"/api/v1/enable", strings.NewReader(fmt.Sprintf(`{"sha":%q}`, sha)))
 	if err != nil {
@@ -299,8 +299,9 @@ func TestEnableWithoutItsClient(t *testing.T) {
 }
 
 func TestOrderRefused(t *testing.T) {
-	r := start(t, options(t.TempDir()))
-	sha := r.upload(funcBundle(t, "/a", "1"))
+	data := funcBundle(t, "/a", "1")
+	r := start(t, options(t, t.TempDir(), data))
+	sha := digest(data)
 	unknown := strings.Repeat("0", 64)
 	for _, tc := range []struct {
 		name, path, body string
@@ -340,10 +341,9 @@ func TestOrderRefused(t *testing.T) {
 
 func TestKnownFuncs(t *testing.T) {
 	dir := t.TempDir()
-	r := start(t, options(dir))
-	data := funcBundle(t, "/a", "1")
-	sha := r.upload(data)
-	other := r.upload(funcBundle(t, "/b", "2"))
+	data, later := funcBundle(t, "/a", "1"), funcBundle(t, "/b", "2")
+	sha, other := digest(data), digest(later)
+	r := start(t, options(t, dir, data, later))
 	r.enable(sha, `{}`)
 	if err := os.Remove(filepath.Join(dir, "bundles", other+".zip")); err != nil {
 		t.Fatal(err)
@@ -376,9 +376,13 @@ func TestKnownFuncs(t *testing.T) {
 }
 
 func TestRoutesLongestFirst(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	var known [][]byte
 	for _, p := range []string{"/a", "/a/b/c", "/zz", "/a/b", "/"} {
-		r.enable(r.upload(funcBundle(t, p, "")), `{"k":{"deep":"secret"},"n":5}`)
+		known = append(known, funcBundle(t, p, ""))
+	}
+	r := start(t, options(t, t.TempDir(), known...))
+	for _, data := range known {
+		r.enable(digest(data), `{"k":{"deep":"secret"},"n":5}`)
 	}
 	a := r.get("/api/v1/routes")
 	var list []struct {
@@ -401,9 +405,10 @@ func TestRoutesLongestFirst(t *testing.T) {
 }
 
 func TestStats(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	data := funcBundle(t, "/a", "1")
+	r := start(t, options(t, t.TempDir(), data))
 	r.runner("r")
-	e := r.enable(r.upload(funcBundle(t, "/a", "1")), `{}`)
+	e := r.enable(digest(data), `{}`)
 	id, _ := e.field(t, "deployment").(string)
 	for i := range 2 {
 		name := fmt.Sprintf("g%d", i)
@@ -468,7 +473,7 @@ func TestStats(t *testing.T) {
 
 func TestBundle(t *testing.T) {
 	dir := t.TempDir()
-	r := start(t, options(dir))
+	r := start(t, options(t, dir))
 	data := funcBundle(t, "/a", "1")
 	sha := r.upload(data)
 	for _, tc := range []struct {
@@ -509,7 +514,7 @@ func TestBundle(t *testing.T) {
 }
 
 func TestMethodsAndPaths(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	r := start(t, options(t, t.TempDir()))
 	for _, tc := range []struct {
 		method, path string
 		status       int
@@ -541,7 +546,7 @@ func TestMethodsAndPaths(t *testing.T) {
 }
 
 func TestHealthAndMetrics(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	r := start(t, options(t, t.TempDir()))
 	r.gateway("g")
 	r.runner("r")
 	r.enable(r.upload(funcBundle(t, "/a", "1")), `{}`)
@@ -566,7 +571,7 @@ func TestHealthAndMetrics(t *testing.T) {
 }
 
 func TestConcurrentUploads(t *testing.T) {
-	r := start(t, options(t.TempDir()))
+	r := start(t, options(t, t.TempDir()))
 	same := funcBundle(t, "/same", "")
 	var wg sync.WaitGroup
 	for i := range 6 {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/funcatron/funcatron/dispatch/memory"
 	"github.com/funcatron/funcatron/tron"
 	"github.com/funcatron/funcatron/tron/membertest"
 )
@@ -34,7 +35,8 @@ func TestMain(m *testing.M) {
 // child is a Tron with a runner and a gateway, until it is killed. It prints its
 // URL on a line of its own.
 func child(dir string) error {
-	o := options(dir)
+	o := tron.DefaultOptions()
+	o.Broker, o.Listen, o.StateDir = memory.New(), "127.0.0.1:0", dir
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	t, err := tron.New(o)
 	if err != nil {

@@ -22,10 +22,11 @@ import (
 
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
-	o := options(dir)
+	v1, v2, v3, next := funcBundle(t, "/a", "1"), funcBundle(t, "/b", "2"), funcBundle(t, "/c", "3"), funcBundle(t, "/a", "new")
+	one, two, off := digest(v1), digest(v2), digest(v3)
+	o := options(t, dir, v1, v2, v3, next)
 	r := start(t, o)
 	g, run := r.gateway("g"), r.runner("r")
-	one, two, off := r.upload(funcBundle(t, "/a", "1")), r.upload(funcBundle(t, "/b", "2")), r.upload(funcBundle(t, "/c", "3"))
 	e := r.enable(one, `{"key":"value"}`)
 	r.enable(two, `{}`)
 	r.enable(off, `{}`)
@@ -51,7 +52,7 @@ func TestRestart(t *testing.T) {
 	if n := len(run.Seen(wire.Enable)); n != 3 {
 		t.Errorf("the runner was told %d times to enable, want 3: it runs already what is enabled", n)
 	}
-	a := r.enable(r.upload(funcBundle(t, "/a", "new")), `{}`)
+	a := r.enable(digest(next), `{}`)
 	if a.status != 200 || g.To("/a") != a.field(t, "deployment") {
 		t.Errorf("enable after a restart: %d %s", a.status, a.body)
 	}
@@ -74,11 +75,12 @@ func (f *failing) Err() error {
 }
 
 func TestBrokerAway(t *testing.T) {
-	o := options(t.TempDir())
+	data := funcBundle(t, "/a", "1")
+	o := options(t, t.TempDir(), data)
 	broker := &failing{Broker: memory.New()}
 	o.Broker = broker
 	r := start(t, o)
-	sha := r.upload(funcBundle(t, "/a", "1"))
+	sha := digest(data)
 	broker.away.Store(true)
 	if a := r.get("/readyz"); a.status != 503 || !strings.Contains(a.body, "connection refused") {
 		t.Errorf("readyz: %d %s", a.status, a.body)
@@ -103,7 +105,8 @@ func TestStopWhileBusy(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
-	o := options(dir)
+	data := funcBundle(t, "/a", "1")
+	o := options(t, dir, data)
 	r := start(t, o)
 	m := membertest.NewRunner(r.broker, "for_tron", "r")
 	begun := make(chan struct{}, 1)
@@ -114,7 +117,7 @@ func TestStopWhileBusy(t *testing.T) {
 	}
 	leave := background(t, m.Run)
 	r.connected("r")
-	sha := r.upload(funcBundle(t, "/a", "1"))
+	sha := digest(data)
 	answered := make(chan reply, 1)
 	go func() { answered <- r.enable(sha, `{}`) }()
 	<-begun
@@ -152,7 +155,7 @@ func TestStopWhileBusy(t *testing.T) {
 }
 
 func TestRunEndsWhenItsContextHasEnded(t *testing.T) {
-	o := options(t.TempDir())
+	o := options(t, t.TempDir())
 	for range 2 { // the second one needs what the first gives back
 		tr, err := tron.New(o)
 		if err != nil {
@@ -168,8 +171,8 @@ func TestRunEndsWhenItsContextHasEnded(t *testing.T) {
 }
 
 func TestAddressInUse(t *testing.T) {
-	r := start(t, options(t.TempDir()))
-	o := options(filepath.Join(t.TempDir(), "other"))
+	r := start(t, options(t, t.TempDir()))
+	o := options(t, filepath.Join(t.TempDir(), "other"))
 	o.Listen = strings.TrimPrefix(r.url, "http://")
 	if _, err := tron.New(o); err == nil || !strings.Contains(err.Error(), "--tron-listen") {
 		t.Errorf("New: %v", err)
@@ -180,7 +183,7 @@ func TestAddressInUse(t *testing.T) {
 }
 
 func TestPprof(t *testing.T) {
-	o := options(t.TempDir())
+	o := options(t, t.TempDir())
 	o.Pprof, o.AdminToken = true, token
 	r := start(t, o)
 	if a := r.get("/debug/pprof/"); a.status != 200 || !strings.Contains(a.body, "goroutine") {
