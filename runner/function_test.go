@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 // hang never returns; the runtime would take an empty select for a deadlock.
 func hang() {
 	for {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	}
 }
 
@@ -137,7 +137,7 @@ func functionMux() *http.ServeMux {
 	mux.HandleFunc("/sleep", func(_ http.ResponseWriter, r *http.Request) {
 		fmt.Println("sleeping")
 		ms, _ := strconv.Atoi(r.URL.Query().Get("ms"))
-		time.Sleep(time.Duration(ms) * time.Millisecond)
+		<-time.After(time.Duration(ms) * time.Millisecond)
 	})
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) })
 	mux.HandleFunc("/log", func(_ http.ResponseWriter, r *http.Request) {

@@ -63,7 +63,7 @@ func TestPlacesWaitInOrder(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		time.Sleep(2 * time.Minute) // in the bubble: the second one's time is over
+		<-time.After(2 * time.Minute) // in the bubble: the second one's time is over
 		p.give(a)
 		if n := <-order; n != 0 {
 			t.Errorf("first came number %d", n)
@@ -104,14 +104,14 @@ func TestPlacesDown(t *testing.T) {
 			}
 			got <- i
 		}()
-		time.Sleep(downGrace - time.Millisecond)
+		<-time.After(downGrace - time.Millisecond)
 		b := &instance{}
 		p.add(b)
 		if i := <-got; i != b {
 			t.Error("who waited did not get the new process")
 		}
 		p.give(b)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if isClosed(down) {
 			t.Error("it went down although a process came in time")
 		}
@@ -175,7 +175,7 @@ func TestThrottle(t *testing.T) {
 		}{
 			{0, 0, true}, {0, 0, false}, {time.Second / 2, 0, false}, {time.Second / 2, 2, true}, {time.Hour, 0, true},
 		} {
-			time.Sleep(tc.wait)
+			<-time.After(tc.wait)
 			if skipped, ok := th.pass(); skipped != tc.skipped || ok != tc.ok {
 				t.Errorf("pass() = %d, %t, want %d, %t", skipped, ok, tc.skipped, tc.ok)
 			}

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // hang never returns; the runtime would take an empty select for a deadlock.
 func hang() {
 	for {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	}
 }
 
