@@ -48,23 +48,23 @@ func TestExpiresToTheMillisecond(t *testing.T) {
 		}
 		for range 2 { // the second queue does not inherit the first one's lease
 			stop := consume(b, q, func(d *dispatch.Delivery) { d.Settle(dispatch.Ack) })
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 			stop()
-			time.Sleep(time.Minute - time.Millisecond)
+			<-time.After(time.Minute - time.Millisecond)
 			if !exists() {
 				t.Fatal("it expired too early")
 			}
 			stop = consume(b, q, func(d *dispatch.Delivery) { d.Settle(dispatch.Ack) })
-			time.Sleep(2 * time.Millisecond)
+			<-time.After(2 * time.Millisecond)
 			if !exists() {
 				t.Fatal("it expired with a consumer")
 			}
 			stop()
-			time.Sleep(time.Minute - time.Millisecond)
+			<-time.After(time.Minute - time.Millisecond)
 			if !exists() {
 				t.Fatal("it expired by an old lease")
 			}
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			synctest.Wait()
 			if exists() {
 				t.Fatal("it did not expire")
@@ -84,7 +84,7 @@ func TestExpirationToTheNanosecond(t *testing.T) {
 			if err := publish(b, q.Name, dispatch.Message{Body: []byte(name), Expiration: time.Second}); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(wait)
+			<-time.After(wait)
 			var got []string
 			stop := consume(b, q, func(d *dispatch.Delivery) {
 				got = append(got, string(d.Body))

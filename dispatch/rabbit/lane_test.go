@@ -125,18 +125,18 @@ func TestLaneIsStuck(t *testing.T) {
 		if err := l.put(size(1, func(error) {})); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		looks(false) // nothing is with RabbitMQ
 		_, one, _ := l.take()
 		l.take()
 		looks(false)
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		looks(false)
 		l.confirmed(one)(nil) // it moves
 		looks(false)
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		looks(false)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		looks(true)
 	})
 }
