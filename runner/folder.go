@@ -71,6 +71,7 @@ func (f *folder) clean() (killed int, err error) {
 	for _, r := range runs {
 		errs = append(errs, removeRun(filepath.Join(f.runs(), r.Name())))
 	}
+	removeOrphans()
 	errs = append(errs, statefile.Clean(f.path), os.MkdirAll(f.runs(), 0o700))
 	return killed, errors.Join(errs...)
 }
@@ -82,7 +83,7 @@ const maxSocketPath = 107
 // socketFolder gives the folder for the sockets of a run, in which names of up to
 // room bytes fit. Where the run's own path is too long, that is a private one in
 // the temporary folder, which a link in the run's names, so that removeRun finds
-// it.
+// it, and which names the run, so that removeOrphans knows when that is gone.
 func socketFolder(run string, room int) (string, error) {
 	dir := filepath.Join(run, socketsName)
 	if len(dir)+1+room <= maxSocketPath {
@@ -96,8 +97,12 @@ func socketFolder(run string, room int) (string, error) {
 		_ = os.Remove(short)
 		return "", fmt.Errorf("the paths of --state-dir and TMPDIR are too long for a Unix socket (%d bytes at most)", maxSocketPath)
 	}
-	if err := os.Symlink(short, dir); err != nil {
-		_ = os.Remove(short)
+	err = os.Symlink(run, filepath.Join(short, ownerName))
+	if err == nil {
+		err = os.Symlink(short, dir)
+	}
+	if err != nil {
+		_ = removeAll(short)
 		return "", err
 	}
 	return short, nil
@@ -105,8 +110,25 @@ func socketFolder(run string, room int) (string, error) {
 
 const (
 	socketsName = "s"
-	shortPrefix = "funcatron-"
+	shortPrefix = "funcatron-sockets-"
+	ownerName   = "run"
 )
+
+// removeOrphans removes the folders of sockets whose run is gone: a Runner was
+// killed, and its state folder then thrown away. What cannot be removed is
+// somebody else's.
+func removeOrphans() {
+	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), shortPrefix+"*"))
+	for _, short := range folders {
+		run, err := os.Readlink(filepath.Join(short, ownerName))
+		if err != nil {
+			continue
+		}
+		if _, err := os.Lstat(run); errors.Is(err, fs.ErrNotExist) {
+			_ = removeAll(short)
+		}
+	}
+}
 
 // removeRun removes the folder of a run, and its sockets' where that is elsewhere.
 func removeRun(run string) error {

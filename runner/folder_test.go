@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,7 +32,12 @@ func TestFolderName(t *testing.T) {
 // What an earlier life left is removed, however it is locked up, and nothing that
 // a link names elsewhere.
 func TestClean(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	tmp, err := os.MkdirTemp("", "t") // not t.TempDir, whose paths are long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(tmp) })
+	t.Setenv("TMPDIR", tmp)
 	f, err := openFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +65,30 @@ func TestClean(t *testing.T) {
 	if err := os.Symlink(other, filepath.Join(f.runs(), "d-2", socketsName)); err != nil {
 		t.Fatal(err)
 	}
+	owned := func(run string) string {
+		dir, err := socketFolder(run, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	lost := filepath.Join(t.TempDir(), strings.Repeat("d", 60))
+	kept := filepath.Join(t.TempDir(), strings.Repeat("d", 60))
+	if err := errors.Join(os.Mkdir(lost, 0o700), os.Mkdir(kept, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	orphan, elsewhere := owned(lost), owned(kept)
+	if err := os.RemoveAll(lost); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := f.clean(); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(orphan); err == nil {
+		t.Error("the sockets of a run that is gone are left")
+	}
+	if _, err := os.Stat(elsewhere); err != nil {
+		t.Error("the sockets of another Runner are gone")
 	}
 	if left, err := os.ReadDir(f.runs()); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
