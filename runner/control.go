@@ -36,8 +36,7 @@ func (r *Runner) enable(ctx, kill context.Context, want wire.Deployment, message
 	defer r.mu.Unlock()
 	d := r.deployments[want.ID]
 	switch {
-	case r.leaving:
-		r.ack(message, errLeaving, nil)
+	case r.leaving: // not a failure of what is enabled: the farewell is the answer
 	case d == nil || d.over:
 		r.begin(ctx, kill, want, false).enables = []string{message}
 	case d.disabled:
@@ -156,12 +155,8 @@ func (r *Runner) end(ctx, kill context.Context, d *deployment) {
 	d.over = true
 	delete(r.deployments, d.want.ID)
 	gone := d.disabled
-	why := errDisabled
-	if !gone {
-		why = errLeaving
-		if d.proven {
-			r.kept = append(r.kept, d.want) // the next life begins with it
-		}
+	if !gone && d.proven {
+		r.kept = append(r.kept, d.want) // the next life begins with it
 	}
 	r.mu.Unlock()
 	if gone {
@@ -169,8 +164,10 @@ func (r *Runner) end(ctx, kill context.Context, d *deployment) {
 		d.log.Info("deployment has ended")
 	}
 	r.mu.Lock()
-	r.answer(d.enables, why, nil)
-	r.answer(d.disables, nil, nil)
+	if gone {
+		r.answer(d.enables, errDisabled, nil)
+		r.answer(d.disables, nil, nil)
+	}
 	if d.again != nil && !r.leaving {
 		r.begin(ctx, kill, d.again.want, false).enables = d.again.enables
 	}
