@@ -117,6 +117,9 @@ func NewHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, MaxLatency.Microseconds(), 3)
 }
 
+// Record counts an answer that took d.
+func (r *Result) Record(d time.Duration) { record(r.Latency, d) }
+
 // record counts d. What is too short or too long counts as the shortest or longest.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
 	_ = h.RecordValue(min(max(d.Microseconds(), 1), MaxLatency.Microseconds())) // in range, so no error
@@ -160,7 +163,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	sum := newResult(o.Duration)
 	for _, l := range loops {
-		sum.merge(&l.result)
+		sum.Merge(&l.result)
 	}
 	return sum, nil
 }
@@ -169,8 +172,8 @@ func newResult(elapsed time.Duration) *Result {
 	return &Result{Latency: NewHistogram(), Lag: NewHistogram(), Elapsed: elapsed, Statuses: make(map[int]int64)}
 }
 
-// merge adds what another loop measured at the same time.
-func (r *Result) merge(o *Result) {
+// Merge adds what was measured at the same time by another loop, or another run.
+func (r *Result) Merge(o *Result) {
 	r.Latency.Merge(o.Latency)
 	r.Lag.Merge(o.Lag)
 	r.Answered += o.Answered

@@ -145,6 +145,11 @@ func (l *loop) run(ctx context.Context, base time.Time) error {
 			measured = threadCPU()
 		}
 		if l.sending && now >= l.to {
+			if l.open { // what was due while the last events were served
+				if err := l.sendDue(l.to); err != nil {
+					return err
+				}
+			}
 			l.sending = false
 			busy = threadCPU() - measured
 		}

@@ -118,7 +118,7 @@ func TestMerge(t *testing.T) {
 	a.Answered, a.Wrong, a.Total, a.Busy, a.CPU = 100, 1, 101, 0.25, time.Second
 	b.Answered, b.Broken, b.Unanswered, b.Unsent, b.Total, b.Busy, b.CPU = 50, 2, 3, 4, 52, 0.5, time.Second
 	a.Statuses[200], b.Statuses[200], b.Statuses[500] = 100, 50, 2
-	a.merge(b)
+	a.Merge(b)
 	if a.Answered != 150 || a.Wrong != 1 || a.Broken != 2 || a.Unanswered != 3 || a.Unsent != 4 || a.Total != 153 || a.CPU != 2*time.Second || a.Busy != 0.5 {
 		t.Errorf("%+v", a)
 	}
