@@ -39,7 +39,7 @@ type Options struct {
 
 	JSON  string `name:"json" help:"Write everything that was measured to this file." type:"path" placeholder:"FILE"`
 	Plot  string `help:"Write a page with latency curves to this file." type:"path" placeholder:"FILE.html"`
-	Check bool   `help:"Exit with 1 when a floor is not reached."`
+	Check bool   `help:"Exit with 1 when a floor is not reached, or the run is not valid."`
 
 	RabbitURL string `name:"rabbit-url" help:"RabbitMQ to measure with." default:"amqp://guest:guest@127.0.0.1:5672/"`
 	Source    string `help:"Folder with Funcatron's source, for micro." default:"." type:"path"`
@@ -162,7 +162,10 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 	if err := errors.Join(err, b.write()); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
-	if b.opts.Check && !b.report.OK() {
+	switch {
+	case b.opts.Check && !b.report.IsValid:
+		return errors.New("bench: the run is not valid")
+	case b.opts.Check && !b.report.OK():
 		return errors.New("bench: not every floor is reached")
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -164,7 +165,7 @@ func (r *Report) writeChecks(b *strings.Builder) {
 func figure(v float64) string {
 	switch abs := max(v, -v); {
 	case abs >= 1000:
-		return thousands(int64(v + 0.5))
+		return thousands(int64(math.Round(v)))
 	case abs >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case abs >= 10:
