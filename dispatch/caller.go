@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,21 +36,25 @@ type CallerOptions struct {
 	Prefix      string // of the reply queue's name
 	MaxPending  int    // calls that wait for their reply, at most
 	MaxPerQueue int    // of those, to one queue: one slow deployment leaves room for the others
+	MaxBytes    int64  // of requests that wait for their reply or to be sent, at most
 	Log         *slog.Logger
 	Metrics     *metrics.Set
 }
 
 // DefaultCallerOptions are good for a gateway of one process.
 func DefaultCallerOptions() CallerOptions {
-	return CallerOptions{Prefix: "replies-", MaxPending: 16384, MaxPerQueue: 12288, Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()}
+	return CallerOptions{Prefix: "replies-", MaxPending: 16384, MaxPerQueue: 12288, MaxBytes: 512 << 20, Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()}
 }
 
 func (o CallerOptions) validate() error {
-	if o.MaxPending < 1 || o.MaxPending > 1<<indexBits-1 {
-		return fmt.Errorf("MaxPending is %d, must be from 1 to %d", o.MaxPending, 1<<indexBits-1)
+	if o.MaxPending < 1 || o.MaxPending > maxCalls {
+		return fmt.Errorf("MaxPending is %d, must be from 1 to %d", o.MaxPending, maxCalls)
 	}
 	if o.MaxPerQueue < 1 {
 		return fmt.Errorf("MaxPerQueue is %d, must be at least 1", o.MaxPerQueue)
+	}
+	if o.MaxBytes < 1 {
+		return fmt.Errorf("MaxBytes is %d, must be at least 1", o.MaxBytes)
 	}
 	return nil
 }
@@ -64,6 +69,7 @@ type Caller struct {
 	opts   CallerOptions
 	table  *pending
 	lanes  lanes
+	bytes  atomic.Int64           // of requests: of those that wait for their reply, and of those in a lane
 	inbox  atomic.Pointer[string] // the reply queue's name; nil while there is none
 	late   *metrics.Counter
 	broken *metrics.Counter
@@ -129,7 +135,9 @@ func (c *Caller) receive(d *Delivery) {
 			c.opts.Log.Warn("reply is unreadable", "err", err, "bytes", len(d.Body))
 			return
 		}
-		if !c.table.resolve(&r) {
+		if r.Fault == envelope.Held {
+			c.table.keep(r.Call)
+		} else if !c.table.resolve(&r) {
 			c.late.Inc()
 		}
 		msg = rest
@@ -137,7 +145,8 @@ func (c *Caller) receive(d *Delivery) {
 }
 
 // Abandon ends the calls that wait for a reply from queue with ErrLost: its last
-// consumer has gone, and nobody can tell whether another will come in time.
+// consumer has gone, and nobody can tell whether another will come in time. Calls
+// that a leaving consumer still works on go on waiting.
 func (c *Caller) Abandon(queue string) {
 	if v, ok := c.lanes.byQueue.Load(queue); ok {
 		c.table.failAll(v.(*lane), ErrLost)
@@ -159,7 +168,7 @@ const maxScratch = 64 << 10
 // with req when it returns.
 //
 // Its error is ErrUnroutable when nobody serves the queue, ErrFull when the
-// queue or the table of pending calls is, ErrDown when the broker is away or
+// queue or the table of pending calls is, ErrTooLarge, ErrDown when the broker is away or
 // goes away, ErrLost after Abandon, and ErrDeadline.
 func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, resp *envelope.Response) error {
 	if c.inbox.Load() == nil {
@@ -173,29 +182,49 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 		return ErrDeadline
 	}
 	l := c.lanes.to(queue, batch)
-	if l.inFlight.Add(1) > int64(c.opts.MaxPerQueue) {
-		l.inFlight.Add(-1)
+	defer l.inFlight.Add(-1)
+	// What is queued outlives its call while the broker settles nothing.
+	if l.inFlight.Add(1) > int64(c.opts.MaxPerQueue) || l.queued.Load() >= int64(c.opts.MaxPerQueue) {
 		return fmt.Errorf("%d requests of this deployment are pending: %w", c.opts.MaxPerQueue, ErrFull)
 	}
-	defer l.inFlight.Add(-1)
 	s, id := c.table.reserve(l, resp, left)
 	if s == nil {
 		return fmt.Errorf("%d requests are pending: %w", c.opts.MaxPending, ErrFull)
 	}
-	if c.inbox.Load() == nil { // lost since: failAll may have missed this call
-		c.table.fail(id, ErrDown)
-		return c.table.wait(s, id)
-	}
+	size := c.send(l, id, deadline, left, req)
+	err := c.table.wait(s, id)
+	c.bytes.Add(-size)
+	return err
+}
 
+// send writes the request and puts it in its lane, or ends the call. It returns
+// the request's size, which counts until the call has ended.
+func (c *Caller) send(l *lane, id uint64, deadline time.Time, left time.Duration, req Request) (size int64) {
+	sent := false
+	defer func() {
+		if !sent { // whatever happened: the call does not wait
+			c.table.fail(id, ErrDown)
+		}
+	}()
+	if c.inbox.Load() == nil { // lost since: failAll may have missed this call
+		return 0
+	}
 	buf := scratch.Get().(*[]byte)
 	b := req.AppendTo((*buf)[:0], id, left)
-	body := append(make([]byte, 0, len(b)), b...)
 	if cap(b) <= maxScratch {
 		*buf = b
-		scratch.Put(buf)
 	}
-	l.send(item{body: body, call: id, deadline: deadline, owner: (*callOwner)(c)})
-	return c.table.wait(s, id)
+	defer scratch.Put(buf)
+	size = int64(len(b))
+	if c.bytes.Add(2*size) > c.opts.MaxBytes { // once for the call, once for the lane
+		c.bytes.Add(-size)
+		c.table.fail(id, fmt.Errorf("%d bytes of requests are pending: %w", c.opts.MaxBytes, ErrFull))
+		return size
+	}
+	sent = true
+	l.queued.Add(1)
+	l.send(item{body: bytes.Clone(b), call: id, deadline: deadline, owner: (*callOwner)(c)})
+	return size
 }
 
 // callOwner is the Caller as its lanes see it.
@@ -204,6 +233,8 @@ type callOwner Caller
 func (c *callOwner) wanted(it item, _ time.Time) bool { return c.table.waits(it.call) }
 
 func (c *callOwner) settled(it item, err error) {
+	it.lane.queued.Add(-1)
+	c.bytes.Add(-int64(len(it.body)))
 	if err != nil { // of a stale call: it has ended
 		c.table.fail(it.call, err)
 	}

@@ -11,6 +11,8 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"time"
 )
 
@@ -21,6 +23,8 @@ var (
 	// ErrFull means that the queue is at its MaxLength, or that the broker's
 	// own buffer of unsent messages is: nothing was kept of the message.
 	ErrFull = errors.New("queue full")
+	// ErrTooLarge means that no message of this size is taken, now or later.
+	ErrTooLarge = errors.New("message too large")
 	// ErrDown means that the broker cannot be reached or accepts nothing now.
 	// A message that was on its way when the broker went may have arrived.
 	ErrDown = errors.New("broker unavailable")
@@ -51,6 +55,25 @@ type Queue struct {
 	Name      string
 	MaxLength int           // messages waiting; publishing beyond it is ErrFull; 0 is unbounded
 	Expires   time.Duration // deleted when it had no consumer for this long; 0 keeps it
+}
+
+// MaxName is the longest name of a queue in bytes: AMQP 0-9-1 short strings.
+const MaxName = 255
+
+// Check holds a queue and its consumer against the limits of AMQP 0-9-1: names
+// are short strings, and a prefetch count has 16 bits. All brokers refuse alike.
+func (q Queue) Check(prefetch int) error {
+	switch {
+	case len(q.Name) == 0 || len(q.Name) > MaxName:
+		return fmt.Errorf("its name has %d bytes, must have 1 to %d", len(q.Name), MaxName)
+	case prefetch < 1 || prefetch > math.MaxUint16:
+		return fmt.Errorf("prefetch is %d, must be 1 to %d", prefetch, math.MaxUint16)
+	case q.MaxLength < 0:
+		return fmt.Errorf("negative MaxLength: %d", q.MaxLength)
+	case q.Expires < 0:
+		return fmt.Errorf("negative Expires: %v", q.Expires)
+	}
+	return nil
 }
 
 // Status is a queue as a passive declare sees it.
@@ -92,7 +115,7 @@ type Broker interface {
 	// network. settled, where it is not nil, is called exactly once, perhaps
 	// before Publish returns: nil when the broker has taken responsibility for
 	// m, ErrUnroutable when no queue has that name, ErrFull when the queue (or
-	// the broker's outgoing buffer) is full, ErrDown when the connection is or
+	// the broker's outgoing buffer) is full, ErrTooLarge, ErrDown when the connection is or
 	// goes away first. settled must not block.
 	Publish(queue string, m Message, settled func(error))
 
@@ -107,11 +130,12 @@ type Broker interface {
 	// Inbox keeps a private queue, whose name begins with prefix, and hands its
 	// messages to h until ctx ends; they need no Settle (it is set, and does
 	// nothing). opened is called with the queue's name each time there is a new
-	// one, and with "" when that is lost together with what was in it; a name is
-	// never used twice. The queue is gone when Inbox returns.
+	// one, and with "" when that is lost together with what was in it, but not when
+	// ctx ends; a name is never used twice. The queue is gone when Inbox returns.
 	Inbox(ctx context.Context, prefix string, opened func(name string), h Handler) error
 
-	// Inspect tells a queue's status; ErrUnroutable when it does not exist.
+	// Inspect tells a queue's status; ErrUnroutable when it does not exist. To look
+	// at a queue may renew its Expires.
 	Inspect(ctx context.Context, queue string) (Status, error)
 
 	// Delete removes a shared queue with what is in it. Deleting one that does

@@ -193,6 +193,45 @@ func TestAbandonEndsTheCallsOfOneQueue(t *testing.T) {
 	close(hold)
 }
 
+// A Responder that drains is no consumer of its queue any more, and yet answers.
+func TestAbandonSparesWhatIsWorkedOff(t *testing.T) {
+	b := newBus(t, dispatch.DefaultCallerOptions())
+	hold, started := make(chan struct{}), make(chan struct{})
+	b.serve(t, 1, func(c *dispatch.Call) { close(started); <-hold; echo(c) })
+	got := make(chan error, 1)
+	go func() { _, err := b.call("POST", "", time.Minute); got <- err }()
+	<-started
+	b.serving()
+	until(t, "the reply is promised", func() bool { return b.caller.Kept() == 1 })
+	probe := make(chan error, 1)
+	go func() { _, err := b.call("GET", "", time.Minute); probe <- err }()
+	until(t, "both calls wait", func() bool { return b.caller.Pending() == 2 })
+	b.caller.Abandon("q")
+	if err := <-probe; !errors.Is(err, dispatch.ErrLost) {
+		t.Errorf("the call that nobody took: %v, want ErrLost", err)
+	}
+	close(hold)
+	if err := <-got; err != nil {
+		t.Errorf("the call that is worked off: %v", err)
+	}
+}
+
+func TestCallsAreBoundedInBytes(t *testing.T) {
+	o := dispatch.DefaultCallerOptions()
+	o.MaxBytes = 10_000
+	b := newBus(t, o)
+	b.serve(t, 1, echo)
+	until(t, "a first reply", func() bool { _, err := b.call("GET", "x", time.Minute); return err == nil })
+	if _, err := b.call("POST", strings.Repeat("x", 6000), time.Minute); !errors.Is(err, dispatch.ErrFull) {
+		t.Errorf("a call beyond the bound: %v, want ErrFull", err)
+	}
+	for range 100 { // what has ended counts no more
+		if _, err := b.call("POST", strings.Repeat("x", 4000), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestSlotsBoundWhatRuns(t *testing.T) {
 	b := newBus(t, dispatch.DefaultCallerOptions())
 	var running, most atomic.Int32

@@ -20,7 +20,16 @@ const (
 	window        = 2
 	maxBatch      = 32
 	maxBatchBytes = 256 << 10 // a call larger than this travels alone
-	laneIdle      = time.Minute
+	// maxApart is how far the deadlines in one message lie apart, at most: the
+	// broker drops a message whole.
+	maxApart = time.Second
+	// share is the part of a consumer's slots that one message may take. A consumer
+	// takes as many messages as it has slots, and what it cannot start waits
+	// there, although another may be idle.
+	share = 4
+	// everyCall is for lanes whose consumer takes any number at once.
+	everyCall = maxBatch * share
+	laneIdle  = time.Minute
 	// maxTurn is how many messages a goroutine publishes for others before it
 	// goes on with its own work.
 	maxTurn = 16
@@ -32,6 +41,7 @@ type item struct {
 	call     uint64
 	deadline time.Time // nobody waits for it after this
 	owner    settler
+	lane     *lane // set by send
 }
 
 // settler owns an item.
@@ -52,6 +62,7 @@ type lane struct {
 	owner   *lanes
 
 	inFlight atomic.Int64 // calls of this lane that wait for their reply; the Caller's
+	queued   atomic.Int64 // its items that are not settled; the Caller's
 	limit    atomic.Int64 // calls in one message, at most
 
 	mu       sync.Mutex
@@ -64,6 +75,7 @@ type lane struct {
 
 // send puts it in the lane. Its owner may be settled before send returns.
 func (l *lane) send(it item) {
+	it.lane = l
 	l.mu.Lock()
 	l.waiting = append(l.waiting, it)
 	l.used = time.Now()
@@ -114,7 +126,7 @@ func (l *lane) take(now time.Time) (batch, stale []item) {
 		it := l.waiting[l.head]
 		if !it.owner.wanted(it, now) {
 			stale = append(stale, it)
-		} else if len(batch) == 0 || size+len(it.body) <= maxBatchBytes {
+		} else if len(batch) == 0 || size+len(it.body) <= maxBatchBytes && it.deadline.Sub(batch[0].deadline).Abs() <= maxApart {
 			batch = append(batch, it)
 			size += len(it.body)
 		} else {
@@ -181,10 +193,9 @@ type lanes struct {
 	swept   atomic.Int64
 }
 
-// to returns the lane to queue. limit is how many calls one of its messages may
-// hold, at most.
-func (ls *lanes) to(queue string, limit int) *lane {
-	limit = min(max(limit, 1), maxBatch)
+// to returns the lane to queue, whose consumer starts so many calls at once.
+func (ls *lanes) to(queue string, slots int) *lane {
+	limit := min(max(slots/share, 1), maxBatch)
 	if v, ok := ls.byQueue.Load(queue); ok {
 		l := v.(*lane)
 		if l.limit.Load() != int64(limit) {

@@ -80,7 +80,7 @@ func (l *ledger) wanted(it item, now time.Time) bool { return now.Before(it.dead
 
 func testLane(b Broker, limit int) *lane {
 	ls := &lanes{broker: b, messages: new(metrics.Counter), items: new(metrics.Counter)}
-	return ls.to("q", limit)
+	return ls.to("q", limit*share)
 }
 
 func soon() time.Time { return time.Now().Add(time.Minute) }
@@ -138,6 +138,18 @@ func TestLaneSendsNothingStale(t *testing.T) {
 	if !errors.Is(l.got[1], errStale) {
 		t.Errorf("stale item settled with %v, want errStale", l.got[1])
 	}
+}
+
+func TestLaneKeepsDeadlinesApart(t *testing.T) {
+	b, l := &heldBroker{}, &ledger{}
+	ln := testLane(b, 32)
+	for i, left := range []time.Duration{9, 9, 5, 5, 60, 5} {
+		ln.send(item{body: []byte{'a' + byte(i)}, call: uint64(i), deadline: time.Now().Add(left * time.Second), owner: l})
+	}
+	for range 4 {
+		b.settleNext(nil)
+	}
+	expect(t, b.bodies(), "a", "b", "cd", "e", "f")
 }
 
 func TestLaneBoundsABatchInBytes(t *testing.T) {

@@ -15,6 +15,8 @@ const (
 	shardBits = 4
 	indexBits = 24
 	indexMask = 1<<indexBits - 1
+	// maxCalls leaves room for shards that are fuller than others.
+	maxCalls = 1 << (indexBits - 2)
 )
 
 // pending is the table of calls that wait for their reply. It never grows beyond
@@ -42,6 +44,7 @@ type slot struct {
 	id   uint64             // guarded by shard.mu; 0 while nobody waits
 	gen  uint64             // guarded by shard.mu
 	idx  uint64             // never changes
+	kept bool               // guarded by shard.mu; a runner has promised the reply
 	lane *lane              // guarded by shard.mu; where the call went
 	resp *envelope.Response // the resolver's from when it has set id to 0 until it sends on done
 }
@@ -69,7 +72,7 @@ func (p *pending) reserve(l *lane, resp *envelope.Response, left time.Duration) 
 	}
 	s.gen++
 	s.id = s.gen<<indexBits | s.idx
-	s.lane, s.resp = l, resp
+	s.lane, s.resp, s.kept = l, resp, false
 	return s, s.id
 }
 
@@ -145,13 +148,26 @@ func (p *pending) fail(id uint64, err error) {
 	}
 }
 
-// failAll answers every waiting call of lane l, or of all where l is nil, with err.
+// keep notes that the reply to call id will come although its queue has no
+// consumer any more.
+func (p *pending) keep(id uint64) {
+	sh := p.shardOf(id)
+	i := id & indexMask >> shardBits
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if i < uint64(len(sh.all)) && sh.all[i].id == id {
+		sh.all[i].kept = true
+	}
+}
+
+// failAll answers every waiting call with err. Where l is not nil, only those of
+// that lane, without those that are kept.
 func (p *pending) failAll(l *lane, err error) {
 	for i := range p.shards {
 		sh := &p.shards[i]
 		sh.mu.Lock()
 		for _, s := range sh.all {
-			if s.id != 0 && (l == nil || s.lane == l) {
+			if s.id != 0 && (l == nil || s.lane == l && !s.kept) {
 				s.id = 0
 				s.done <- err
 			}

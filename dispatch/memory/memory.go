@@ -99,7 +99,7 @@ func (b *Broker) put(name string, m dispatch.Message) error {
 
 // Consume implements dispatch.Broker.
 func (b *Broker) Consume(ctx context.Context, spec dispatch.Queue, prefetch int, h dispatch.Handler) error {
-	if err := check(spec, prefetch); err != nil {
+	if err := spec.Check(prefetch); err != nil {
 		return fmt.Errorf("consume %s: %w", spec.Name, err)
 	}
 	c := newConsumer(prefetch)
@@ -197,19 +197,3 @@ func (b *Broker) replace(change func(map[string]*queue)) {
 
 // now is the time since the broker was made.
 func (b *Broker) now() time.Duration { return time.Since(b.start) }
-
-// check holds a queue and its consumer against the limits of AMQP 0-9-1: names
-// are short strings, and a prefetch count has 16 bits. The brokers refuse alike.
-func check(q dispatch.Queue, prefetch int) error {
-	switch {
-	case len(q.Name) == 0 || len(q.Name) > 255:
-		return fmt.Errorf("its name has %d bytes, must have 1 to 255", len(q.Name))
-	case prefetch < 1 || prefetch > math.MaxUint16:
-		return fmt.Errorf("prefetch is %d, must be 1 to %d", prefetch, math.MaxUint16)
-	case q.MaxLength < 0:
-		return fmt.Errorf("negative MaxLength: %d", q.MaxLength)
-	case q.Expires < 0:
-		return fmt.Errorf("negative Expires: %v", q.Expires)
-	}
-	return nil
-}

@@ -30,7 +30,7 @@ type consumption struct {
 
 // Consume implements dispatch.Broker.
 func (b *Broker) Consume(ctx context.Context, q dispatch.Queue, prefetch int, h dispatch.Handler) error {
-	if err := check(q, prefetch); err != nil {
+	if err := q.Check(prefetch); err != nil {
 		return fmt.Errorf("consume %s: %w", q.Name, err)
 	}
 	k := &consumption{broker: b, queue: q, prefetch: prefetch, handle: h, slots: make(chan struct{}, prefetch)}

@@ -54,7 +54,7 @@ func (b *Broker) ask(ctx context.Context, f func(*amqp.Channel) error, queue str
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(queue) == 0 || len(queue) > maxShortString {
+	if len(queue) == 0 || len(queue) > dispatch.MaxName {
 		return fmt.Errorf("%w: no queue's name has %d bytes", dispatch.ErrUnroutable, len(queue))
 	}
 	select {

@@ -441,8 +441,8 @@ func TestMessagesThatRabbitMQWouldNotTakeHarmNobody(t *testing.T) {
 		return b.Consume(ctx, q, 100, func(d *dispatch.Delivery) { n.Add(1); d.Settle(dispatch.Ack) })
 	})
 	brokertest.Eventually(t, "a consumer", func() bool { return consumers(t, b, q.Name) == 1 })
-	if err := publish(t, b, q.Name, dispatch.Message{Body: make([]byte, 16<<20+1)}); !errors.Is(err, dispatch.ErrFull) {
-		t.Errorf("more than 16 MiB: settled with %v, want ErrFull", err)
+	if err := publish(t, b, q.Name, dispatch.Message{Body: make([]byte, 16<<20+1)}); !errors.Is(err, dispatch.ErrTooLarge) {
+		t.Errorf("more than 16 MiB: settled with %v, want ErrTooLarge", err)
 	}
 	long := strings.Repeat("x", 256)
 	for _, m := range []dispatch.Message{{ReplyTo: long}, {CorrelationID: long}, {ContentType: long}} {

@@ -25,7 +25,7 @@ const (
 // Inbox implements dispatch.Broker. Its queue is exclusive: only this connection
 // can consume or delete it, everybody can publish to it.
 func (b *Broker) Inbox(ctx context.Context, prefix string, opened func(string), h dispatch.Handler) error {
-	if most := maxShortString - len(rand.Text()); len(prefix) > most {
+	if most := dispatch.MaxName - len(rand.Text()); len(prefix) > most {
 		return fmt.Errorf("open inbox: prefix has %d bytes, must have %d at most", len(prefix), most)
 	}
 	var retry backoff

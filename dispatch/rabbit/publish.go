@@ -38,14 +38,14 @@ func (b *Broker) Publish(queue string, m dispatch.Message, settled func(error)) 
 	err := o.down
 	switch {
 	case err != nil:
-	case len(queue) > maxShortString:
+	case len(queue) > dispatch.MaxName:
 		b.returned.Inc()
 		err = fmt.Errorf("%w: no queue's name has %d bytes", dispatch.ErrUnroutable, len(queue))
 	case len(m.Body) > maxMessage:
 		b.rejected.Inc()
-		err = fmt.Errorf("%w: message has %d bytes, RabbitMQ takes %d at most", dispatch.ErrFull, len(m.Body), maxMessage)
-	case max(len(m.ContentType), len(m.ReplyTo), len(m.CorrelationID)) > maxShortString:
-		err = fmt.Errorf("publish to %s: a property has more than %d bytes", queue, maxShortString)
+		err = fmt.Errorf("%w: message has %d bytes, RabbitMQ takes %d at most", dispatch.ErrTooLarge, len(m.Body), maxMessage)
+	case max(len(m.ContentType), len(m.ReplyTo), len(m.CorrelationID)) > dispatch.MaxName:
+		err = fmt.Errorf("publish to %s: a property has more than %d bytes", queue, dispatch.MaxName)
 	default:
 		// One queue, one lane: what one publisher sends to a queue stays in order.
 		l := o.lanes[maphash.String(b.seed, queue)%uint64(len(o.lanes))]

@@ -101,26 +101,6 @@ func (b *Broker) Err() error { return b.out.Load().down }
 // down is ErrDown for a reason.
 func down(why string) error { return fmt.Errorf("%w: %s", dispatch.ErrDown, why) }
 
-// check holds a queue and its consumer against the limits of AMQP 0-9-1: names
-// are short strings, and a prefetch count has 16 bits. The brokers refuse alike.
-func check(q dispatch.Queue, prefetch int) error {
-	switch {
-	case len(q.Name) == 0 || len(q.Name) > maxShortString:
-		return fmt.Errorf("its name has %d bytes, must have 1 to %d", len(q.Name), maxShortString)
-	case prefetch < 1 || prefetch > math.MaxUint16:
-		return fmt.Errorf("prefetch is %d, must be 1 to %d", prefetch, math.MaxUint16)
-	case q.MaxLength < 0:
-		return fmt.Errorf("negative MaxLength: %d", q.MaxLength)
-	case q.Expires < 0:
-		return fmt.Errorf("negative Expires: %v", q.Expires)
-	}
-	return nil
-}
-
-// maxShortString is the longest AMQP 0-9-1 short string. A longer one would not be
-// refused by the library but end the connection.
-const maxShortString = 255
-
 // maxExpiry is the longest time in milliseconds that RabbitMQ takes for x-expires
 // and expiration; a longer one is a channel exception.
 const maxExpiry = math.MaxUint32

@@ -41,6 +41,8 @@ const (
 	Expired        // the deadline passed before the function answered
 	MaybeRan       // the request was delivered before, and must not run twice
 	TooLarge       // the function's answer is larger than a reply may be
+	NotRun         // no process could take it; it may be sent again
+	Held           // no answer yet: the runner takes nothing more, but works this request off
 )
 
 // Request is one request of a message. Its slices are the message's, cut to their
@@ -154,7 +156,7 @@ func NextResponse(msg []byte, r *Response) (rest []byte, err error) {
 	r.Held = time.Duration(block.bounded(heldLine, maxMicros)) * time.Microsecond
 	r.Ran = time.Duration(block.bounded(ranLine, maxMicros)) * time.Microsecond
 	fault := block.optional(faultLine)
-	if fault > uint64(TooLarge) {
+	if fault > uint64(Held) {
 		return nil, fmt.Errorf("read response: fault %d", fault)
 	}
 	r.Fault = Fault(fault)

@@ -198,7 +198,7 @@ func TestUnreadableResponses(t *testing.T) {
 		{"status with a sign", "HTTP/1.1 +20 \r\n" + block + "Content-Length: 0\r\n\r\n"},
 		{"status below 100", "HTTP/1.1 099 \r\n" + block + "Content-Length: 0\r\n\r\n"},
 		{"status no number", "HTTP/1.1 abc \r\n" + block + "Content-Length: 0\r\n\r\n"},
-		{"a fault that is none", "HTTP/1.1 502 \r\n" + block + "X-Funcatron-Fault: 5\r\nContent-Length: 0\r\n\r\n"},
+		{"a fault that is none", "HTTP/1.1 502 \r\n" + block + "X-Funcatron-Fault: 7\r\nContent-Length: 0\r\n\r\n"},
 		{"a fault beyond a byte", "HTTP/1.1 502 \r\n" + block + "X-Funcatron-Fault: 257\r\nContent-Length: 0\r\n\r\n"},
 		{"no times", "HTTP/1.1 200 \r\nX-Funcatron-Call: 1\r\nContent-Length: 0\r\n\r\n"},
 		{"a time over a year", "HTTP/1.1 200 \r\nX-Funcatron-Call: 1\r\nX-Funcatron-Held-Us: 31536000000001\r\nX-Funcatron-Ran-Us: 1\r\nContent-Length: 0\r\n\r\n"},

@@ -65,7 +65,7 @@ func FuzzNextResponse(f *testing.F) {
 		if !bytes.HasSuffix(msg, rest) || !bytes.HasSuffix(used, r.Body) || !bytes.Contains(used, r.Header) {
 			t.Fatalf("%+v and rest %q are not %q", r, rest, msg)
 		}
-		if r.Status < 100 || r.Status > 999 || r.Fault > envelope.TooLarge || r.Held < 0 || r.Ran < 0 {
+		if r.Status < 100 || r.Status > 999 || r.Fault > envelope.Held || r.Held < 0 || r.Ran < 0 {
 			t.Fatalf("response %+v", r)
 		}
 		checkHeader(t, r.Header)
