@@ -15,9 +15,9 @@ import (
 func (g *Gateway) appendHeader(dst []byte, rc *fasthttp.RequestCtx, x *exchange) []byte {
 	h := &rc.Request.Header
 	dst = appendLine(dst, "Host", rc.Host())
-	named := h.Peek(fasthttp.HeaderConnection)
+	named := h.PeekAll(fasthttp.HeaderConnection)
 	for name, value := range h.All() {
-		if isOurs(name) || len(named) > 0 && hasToken(named, name) {
+		if isOurs(name) || isNamed(named, name) {
 			continue
 		}
 		dst = append(dst, name...)
@@ -43,8 +43,26 @@ func appendLine(dst []byte, name string, value []byte) []byte {
 
 // isOurs tells the headers that are not passed on: hop-by-hop ones, those that the
 // gateway writes anew, and X-Funcatron-* from outside. fasthttp has put names in
-// their canonical spelling.
+// their canonical spelling. CGI and its descendants take an underscore for a dash,
+// so a name that is ours to them is ours.
 func isOurs(name []byte) bool {
+	var plain [32]byte
+	if len(name) <= len(plain) && bytes.IndexByte(name, '_') >= 0 {
+		name = plain[:copy(plain[:], name)]
+		upper := true
+		for i, c := range name {
+			switch {
+			case c == '_' || c == '-':
+				name[i], upper = '-', true
+				continue
+			case upper && 'a' <= c && c <= 'z':
+				name[i] = c - 'a' + 'A'
+			case !upper && 'A' <= c && c <= 'Z':
+				name[i] = c - 'A' + 'a'
+			}
+			upper = false
+		}
+	}
 	switch string(name) {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
 		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect", "Host",
@@ -52,14 +70,18 @@ func isOurs(name []byte) bool {
 		"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host":
 		return true
 	}
-	return len(name) > 12 && bytes.EqualFold(name[:12], []byte("X-Funcatron-"))
+	const prefix = "X-Funcatron-"
+	return len(name) >= len(prefix) && bytes.EqualFold(name[:len(prefix)], []byte(prefix))
 }
 
-// hasToken tells whether the comma-separated list holds token, in any case.
-func hasToken(list, token []byte) bool {
-	for part := range bytes.SplitSeq(list, []byte(",")) {
-		if bytes.EqualFold(bytes.TrimSpace(part), token) {
-			return true
+// isNamed tells whether a Connection header names name as the connection's own (RFC
+// 9110 section 7.6.1).
+func isNamed(connection [][]byte, name []byte) bool {
+	for _, list := range connection {
+		for part := range bytes.SplitSeq(list, []byte(",")) {
+			if bytes.EqualFold(bytes.TrimSpace(part), name) {
+				return true
+			}
 		}
 	}
 	return false

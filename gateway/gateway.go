@@ -28,6 +28,8 @@ import (
 	"github.com/funcatron/funcatron/dispatch/member"
 	"github.com/funcatron/funcatron/shared/admin"
 	"github.com/funcatron/funcatron/shared/discover"
+	"github.com/funcatron/funcatron/shared/logline"
+	"github.com/funcatron/funcatron/shared/statefile"
 	"github.com/funcatron/funcatron/shared/version"
 	"github.com/funcatron/funcatron/shared/wire"
 )
@@ -105,6 +107,8 @@ type Gateway struct {
 
 	routes   *routes
 	measures *measures
+	failures logline.Throttle // of log lines about failed requests
+	lock     *os.File         // of the state folder
 	draining atomic.Bool
 }
 
@@ -116,13 +120,23 @@ func New(o Options) (*Gateway, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make state folder (--state-dir): %w", err)
+	lock, err := statefile.Lock(o.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("%w (give each gateway its own --state-dir)", err)
 	}
 	g := &Gateway{
 		opts: o, name: Prefix + wire.NewID(), log: o.Log.With("component", "gateway"),
-		since: time.Now(),
+		since: time.Now(), lock: lock, failures: logline.Throttle{Every: 100 * time.Millisecond, Burst: 50},
 	}
+	if err := g.prepare(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return g, nil
+}
+
+// prepare is New once the state folder is ours.
+func (g *Gateway) prepare() error {
+	o := g.opts
 	g.measures = newMeasures(o.Metrics)
 
 	copts := dispatch.DefaultCallerOptions()
@@ -131,7 +145,7 @@ func New(o Options) (*Gateway, error) {
 	copts.Log, copts.Metrics = g.log, o.Metrics
 	var err error
 	if g.calls, err = dispatch.NewCaller(o.Broker, copts); err != nil {
-		return nil, err
+		return err
 	}
 	g.link = member.New(member.Options{
 		Broker: o.Broker, TronQueue: o.TronQueue, Prefix: Prefix,
@@ -140,11 +154,11 @@ func New(o Options) (*Gateway, error) {
 	g.routes = newRoutes(filepath.Clean(o.StateDir), g.link, g.measures, g.log)
 
 	if g.ln, err = net.Listen("tcp", o.Listen); err != nil {
-		return nil, fmt.Errorf("listen for clients (--gateway-listen): %w", err)
+		return fmt.Errorf("listen for clients (--gateway-listen): %w", err)
 	}
 	if g.opts.URL, err = discover.Advertise("--gateway-url", o.URL, g.ln.Addr(), os.LookupEnv); err != nil {
 		_ = g.ln.Close()
-		return nil, err
+		return err
 	}
 	g.admin, err = admin.New(admin.Options{
 		Listen: o.AdminListen, Metrics: []*metrics.Set{o.Metrics}, Ready: g.Ready, Pprof: o.Pprof, Log: g.log,
@@ -152,7 +166,7 @@ func New(o Options) (*Gateway, error) {
 	})
 	if err != nil {
 		_ = g.ln.Close()
-		return nil, fmt.Errorf("listen for admin (--gateway-admin-listen): %w", err)
+		return fmt.Errorf("listen for admin (--gateway-admin-listen): %w", err)
 	}
 	if g.adminURL, err = discover.Advertise("--gateway-admin-listen", "", g.admin.Addr(), os.LookupEnv); err != nil {
 		panic("BUG: a listener's address is no URL: " + err.Error())
@@ -173,7 +187,7 @@ func New(o Options) (*Gateway, error) {
 		CloseOnShutdown:              true,
 		Logger:                       quiet{g.log},
 	}
-	return g, nil
+	return nil
 }
 
 // Addr is where clients come.
@@ -203,6 +217,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	// What serving needs outlives ctx until the last request is answered.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
+	defer func() { _ = g.lock.Close() }() // it was opened for its lock only
 	defer wg.Wait()
 	defer stop()
 	failed := make(chan error, 5)
@@ -240,6 +255,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.srv.ShutdownWithContext(drain); err != nil {
 		cause = errors.Join(cause, fmt.Errorf("drain: %w", err))
 	}
+	_ = g.ln.Close() // Shutdown does not know a listener that Serve has not come to yet
 	<-served
 	return cause
 }
@@ -250,7 +266,7 @@ func (g *Gateway) describe() wire.Member {
 	return wire.Member{
 		Name: g.name, Kind: wire.KindGateway, Software: version.String(), Host: host, PID: os.Getpid(),
 		URL: g.opts.URL, AdminURL: g.adminURL, UptimeMs: time.Since(g.since).Milliseconds(),
-		Epoch: state.epoch, Table: state.version, Stats: state.stats(), Pending: g.calls.Pending(),
+		Epoch: state.epoch, Table: state.known(), Stats: state.stats(), Pending: g.calls.Pending(),
 	}
 }
 

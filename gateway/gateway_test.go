@@ -5,11 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +21,7 @@ import (
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/memory"
 	"github.com/funcatron/funcatron/shared/envelope"
+	"github.com/funcatron/funcatron/shared/statefile"
 	"github.com/funcatron/funcatron/shared/swagger"
 	"github.com/funcatron/funcatron/shared/wire"
 )
@@ -416,11 +420,12 @@ func TestRequestAsTheFunctionGetsIt(t *testing.T) {
 	r := newRig(t, nil)
 	r.serve("req.d1", mirror)
 	got := text(r.do("GET", "/t/num/7?b=true&cool=yes&cool=very", "",
-		"Host", "api.example.com", "X-Mine", "1", "X-Mine", "2", "Te", "trailers", "X-Named", "gone", "Connection", "X-Named",
+		"Host", "api.example.com", "X-Mine", "1", "X-Mine", "2", "Te", "trailers", "X-Named", "gone", "X-Other", "gone", "Connection", "X-Named", "Connection", "close, x-other",
+		"X_Request_Id", "evil", "X_Funcatron-Params", "evil", "x_forwarded_for", "6.6.6.6", "X_Mine", "kept",
 		"X-Funcatron-Operation", "evil", "x-funcatron-params", "evil", "Cookie", "a=b; c=d", "Accept", "application/json",
 		"X-Forwarded-For", "6.6.6.6", "Forwarded", "for=6.6.6.6", "X-Request-Id", "0123456789abcdef0123456789abcdef"))
 	for _, want := range []string{
-		"GET /t/num/7?b=true&cool=yes&cool=very\n", "Host: api.example.com\r\n", "X-Mine: 1\r\n", "X-Mine: 2\r\n", "Cookie: a=b; c=d\r\n",
+		"GET /t/num/7?b=true&cool=yes&cool=very\n", "Host: api.example.com\r\n", "X-Mine: 1\r\n", "X-Mine: 2\r\n", ": kept\r\n", "Cookie: a=b; c=d\r\n",
 		"X-Request-Id: 0123456789abcdef0123456789abcdef\r\n", "traceparent: 00-0123456789abcdef0123456789abcdef-",
 		"X-Funcatron-Operation: num\r\n", `"path":{"n":7}`, `"b":true`, `"cool":["yes","very"]`,
 		"X-Forwarded-For: 127.0.0.1\r\n", "X-Forwarded-Host: api.example.com\r\n", "X-Forwarded-Proto: http\r\n",
@@ -430,7 +435,7 @@ func TestRequestAsTheFunctionGetsIt(t *testing.T) {
 			t.Errorf("the function does not get %q:\n%s", want, got)
 		}
 	}
-	for _, gone := range []string{"evil", "6.6.6.6", "Te:", "Connection:", "X-Named", "Content-Length"} {
+	for _, gone := range []string{"evil", "6.6.6.6", "Te:", "Connection:", "X-Named", "X-Other", "gone", "Content-Length"} {
 		if strings.Contains(got, gone) {
 			t.Errorf("the function gets %q:\n%s", gone, got)
 		}
@@ -579,11 +584,14 @@ func TestMalformed(t *testing.T) {
 		send string
 		want int
 	}{
-		"no HTTP":        {"hello\r\n\r\n", 400},
-		"large header":   {"GET /t/plain HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n", 431},
-		"NUL in target":  {"GET /t/pl\x00ain HTTP/1.1\r\nHost: x\r\n\r\n", 400},
-		"raw UTF-8":      {"GET /t/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
-		"CL and chunked": {"POST /t/plain HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"no HTTP":          {"hello\r\n\r\n", 400},
+		"large header":     {"GET /t/plain HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n", 431},
+		"NUL in target":    {"GET /t/pl\x00ain HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		"raw UTF-8":        {"GET /t/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		"path like a host": {"GET //evil/t/plain HTTP/1.0\r\n\r\n", 400},
+		"user in Host":     {"GET /t/plain HTTP/1.1\r\nHost: u@x\r\n\r\n", 400},
+		"chunked on 1.0":   {"POST /t/plain HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"CL and chunked":   {"POST /t/plain HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			br, _ := r.raw(tc.send)
@@ -639,16 +647,74 @@ func TestStartsWithoutATron(t *testing.T) {
 	first.tron.change(t, row("d1", 1))
 
 	o := saved
-	o.Listen, o.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	o.Broker = memory.New()
+	if _, err := New(o); !errors.Is(err, statefile.ErrInUse) {
+		t.Errorf("a second gateway in the folder: %v, want ErrInUse", err)
+	}
+	o.StateDir = filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(o.StateDir, os.DirFS(saved.StateDir)); err != nil {
+		t.Fatal(err)
+	}
 	g, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = g.ln.Close() }()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	defer func() {
+		if err := g.Run(ended); err != nil {
+			t.Error(err)
+		}
+	}()
 	state := g.routes.current.Load()
 	if state.epoch != "e" || state.version != 2 || len(state.deployments) != 1 || len(state.deployments[0].ops) == 0 {
 		t.Errorf("loaded epoch %q, version %d, %d deployments", state.epoch, state.version, len(state.deployments))
+	}
+}
+
+// A document that cannot be used costs its own route, until the Tron has it.
+func TestPartialTable(t *testing.T) {
+	r := newRig(t, nil)
+	r.serve("req.d1", ok)
+	other := wire.RouteItem{Deployment: "d2", Sha: sha(2), BasePath: "/u", Queue: "req.d1"}
+	r.tron.change(t, row("d1", 1), other) // the Tron does not know document 2
+	if a, b := r.do("GET", "/t/plain", "").StatusCode, r.do("GET", "/u/plain", "").StatusCode; a != 200 || b != 404 {
+		t.Errorf("with a document missing: %d and %d, want 200 and 404", a, b)
+	}
+	if got := r.g.describe().Table; got != 1 {
+		t.Errorf("tells the Tron that it has table %d, want 1: it lacks a row of 2", got)
+	}
+	r.tron.mu.Lock()
+	r.tron.docs[sha(2)] = document(t, strings.Replace(testDoc, "/t", "/u", 1))
+	r.tron.routes.Version-- // the very same version again
+	r.tron.mu.Unlock()
+	r.tron.change(t, row("d1", 1), other)
+	if a := r.do("GET", "/u/plain", "").StatusCode; a != 200 || r.g.describe().Table != 2 {
+		t.Errorf("with all documents: %d, table %d", a, r.g.describe().Table)
+	}
+}
+
+func TestNoTableYet(t *testing.T) {
+	o := DefaultOptions()
+	o.Broker, o.Listen, o.AdminListen, o.StateDir, o.DrainDelay = memory.New(), "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), 0
+	g, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	resp, err := http.Get("http://" + g.Addr().String() + "/t/plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != 503 || g.Ready() == nil {
+		t.Errorf("%d, ready: %v", resp.StatusCode, g.Ready())
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/wire"
 )
 
@@ -34,6 +35,8 @@ type series struct {
 	waited   *metrics.PrometheusHistogram // on the bus: all that is neither here nor at the runner
 	function *metrics.PrometheusHistogram
 	uses     int // deployments; guarded by measures.mu
+	mu       sync.Mutex
+	dropped  bool // guarded by mu: what still counts, counts where nobody looks
 }
 
 func newMeasures(set *metrics.Set) *measures {
@@ -41,7 +44,7 @@ func newMeasures(set *metrics.Set) *measures {
 }
 
 func (k seriesKey) labels() string {
-	return fmt.Sprintf("deployment=%q,operation=%q,method=%q", k.route, k.operation, k.method)
+	return `deployment="` + logline.Label(k.route) + `",operation="` + logline.Label(k.operation) + `",method="` + k.method + `"`
 }
 
 // take returns the series of an operation, which is in use until drop.
@@ -72,6 +75,9 @@ func (m *measures) drop(s *series) {
 		return
 	}
 	delete(m.series, s.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = true
 	l := "{" + s.key.labels() + "}"
 	for _, name := range []string{"request_duration_seconds", "queue_wait_seconds", "function_duration_seconds"} {
 		m.set.UnregisterMetric("funcatron_gateway_" + name + l)
@@ -96,8 +102,12 @@ func (s *series) count(status int) {
 	p := &s.byStatus[status-100]
 	c := p.Load()
 	if c == nil {
-		c = s.set.GetOrCreateCounter(s.name(strconv.Itoa(status)))
+		s.mu.Lock()
+		if c = new(metrics.Counter); !s.dropped {
+			c = s.set.GetOrCreateCounter(s.name(strconv.Itoa(status)))
+		}
 		p.Store(c)
+		s.mu.Unlock()
 	}
 	c.Inc()
 }

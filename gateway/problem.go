@@ -58,6 +58,8 @@ func statusOf(err error, repeatable bool) (status int, detail string) {
 		return fasthttp.StatusBadGateway, "The function's last runner is gone; the request may have run."
 	case errors.Is(err, dispatch.ErrUnroutable):
 		return fasthttp.StatusServiceUnavailable, "No runner serves this function now."
+	case errors.Is(err, dispatch.ErrTooLarge):
+		return fasthttp.StatusRequestEntityTooLarge, "The request is larger than the message broker takes."
 	case errors.Is(err, dispatch.ErrFull):
 		return fasthttp.StatusServiceUnavailable, "Too many requests are waiting for this function."
 	case errors.Is(err, dispatch.ErrDown):
@@ -71,8 +73,11 @@ func statusOf(err error, repeatable bool) (status int, detail string) {
 // faultOf tells the status of a runner's own answer.
 func faultOf(r *envelope.Response) (status int, detail string) {
 	detail = string(r.Body)
-	if r.Fault == envelope.Expired {
+	switch r.Fault {
+	case envelope.Expired:
 		return fasthttp.StatusGatewayTimeout, "The function did not answer in time: " + detail
+	case envelope.NotRun:
+		return fasthttp.StatusServiceUnavailable, "The function cannot run now: " + detail
 	}
 	return fasthttp.StatusBadGateway, "The function failed: " + detail
 }

@@ -29,7 +29,9 @@ type deployment struct {
 	ops   []operation
 	dead  atomic.Bool // no runner serves its queue, as far as is known
 	used  atomic.Bool // since watch last looked
-	looks int         // of watch at a queue without consumer, one after the other; watch's own
+
+	deadSince time.Time // when watch first saw no consumer; watch's own
+	missing   bool      // there is not even a queue, and looking costs the broker a channel; watch's own
 }
 
 // operation is one operation of a deployment, with its counts.
@@ -59,8 +61,17 @@ func (o *operation) ran(took, held, function time.Duration) {
 type tableState struct {
 	epoch       string // "" until a Tron has ever answered
 	version     int64
+	partial     bool // rows were left out, whose documents could not be used
 	table       *route.Table
 	deployments []*deployment // in the table's order: a match's Row is an index
+}
+
+// known is the version that the Tron is told: one that is not whole is asked for again.
+func (s *tableState) known() int64 {
+	if s.partial {
+		return s.version - 1
+	}
+	return s.version
 }
 
 func (s *tableState) stats() []wire.OperationStats {
@@ -150,7 +161,7 @@ func (r *routes) run(ctx context.Context) error {
 // take accepts a table that is newer than what is known.
 func (r *routes) take(id string, t *wire.Routes) {
 	cur := r.current.Load()
-	if cur.epoch == t.Epoch && t.Version <= cur.version {
+	if cur.epoch == t.Epoch && t.Version <= cur.known() {
 		r.ack(id, nil)
 		return
 	}
@@ -230,7 +241,8 @@ func (r *routes) finish() {
 		}
 		usable = append(usable, item)
 	}
-	if err := r.swap(t.Epoch, t.Version, usable); err != nil {
+	t = &wire.Routes{Epoch: t.Epoch, Version: t.Version, Routes: usable}
+	if err := r.swap(t, len(errs) > 0); err != nil {
 		errs = append(errs, err)
 	} else {
 		r.save(t)
@@ -256,15 +268,15 @@ func (r *routes) ack(id string, err error) {
 }
 
 // swap builds the table and makes it the current one.
-func (r *routes) swap(epoch string, version int64, rows []wire.RouteItem) error {
+func (r *routes) swap(t *wire.Routes, partial bool) error {
 	old := r.current.Load()
 	known := make(map[string]*deployment, len(old.deployments))
 	for _, d := range old.deployments {
 		known[d.item.Deployment] = d
 	}
-	next := &tableState{epoch: epoch, version: version}
-	items := make([]*route.Item, 0, len(rows))
-	for _, row := range rows {
+	next := &tableState{epoch: t.Epoch, version: t.Version, partial: partial}
+	items := make([]*route.Item, 0, len(t.Routes))
+	for _, row := range t.Routes {
 		if d := known[row.Deployment]; d != nil && d.item.RouteItem == row {
 			items = append(items, d.item)
 			continue
@@ -273,7 +285,7 @@ func (r *routes) swap(epoch string, version int64, rows []wire.RouteItem) error 
 	}
 	var err error
 	if next.table, err = route.Build(items); err != nil {
-		return fmt.Errorf("build route table v%d: %w", version, err)
+		return fmt.Errorf("build route table v%d: %w", t.Version, err)
 	}
 	inUse, stays := make(map[string]bool), make(map[*deployment]bool)
 	for item := range next.table.Items() {
@@ -372,7 +384,7 @@ func (r *routes) load() {
 		if shas := r.missing(); len(shas) > 0 {
 			err = fmt.Errorf("%d of its documents are missing", len(shas))
 		} else {
-			err = r.swap(t.Epoch, t.Version, t.Routes)
+			err = r.swap(&t, false)
 		}
 		r.next = nil
 	}

@@ -55,6 +55,10 @@ func (g *Gateway) serve(rc *fasthttp.RequestCtx) {
 		rc.SetConnectionClose()
 		return
 	}
+	if g.routes.current.Load().epoch == "" {
+		fail(rc, x.id, fasthttp.StatusServiceUnavailable, "The gateway has no route table yet.")
+		return
+	}
 	if !x.route() {
 		return
 	}
@@ -79,9 +83,13 @@ func (x *exchange) done(start time.Time) {
 	} else {
 		x.g.measures.unrouted(string(rc.Method()), status)
 	}
-	if x.g.log.Enabled(context.Background(), slog.LevelDebug) {
-		x.g.log.Debug("request", "req", x.id.String(), "method", string(rc.Method()), "path", string(rc.Path()),
-			"status", status, "took", time.Since(start))
+	switch {
+	case status == fasthttp.StatusBadGateway || status == fasthttp.StatusGatewayTimeout || status == fasthttp.StatusInternalServerError:
+		if skipped, ok := x.g.failures.Pass(); ok {
+			x.g.log.Warn("request failed", x.attrs(status, start, "unsaid", skipped)...)
+		}
+	case x.g.log.Enabled(context.Background(), slog.LevelDebug):
+		x.g.log.Debug("request", x.attrs(status, start)...)
 	}
 	x.rc, x.d, x.op, x.method, x.resp = nil, nil, nil, nil, envelope.Response{}
 	x.match.Reset()
@@ -89,6 +97,12 @@ func (x *exchange) done(start time.Time) {
 		x.params = nil
 	}
 	exchanges.Put(x)
+}
+
+// attrs is what a log line says of the request.
+func (x *exchange) attrs(status int, start time.Time, more ...any) []any {
+	return append([]any{"req", x.id.String(), "method", string(x.rc.Method()), "path", string(x.rc.Path()),
+		"status", status, "took", time.Since(start).Round(time.Microsecond)}, more...)
 }
 
 // identify gives the request its REQ id: the trace's it belongs to, the one it
@@ -130,20 +144,12 @@ func mark(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
 // route finds the operation, or answers.
 func (x *exchange) route() bool {
 	rc := x.rc
-	path := rc.URI().PathOriginal()
-	if !plain(path) || !plain(rc.URI().QueryString()) {
-		fail(rc, x.id, fasthttp.StatusBadRequest, "The request target holds characters that must be percent-encoded.")
+	if !targetIsPlain(rc) {
+		fail(rc, x.id, fasthttp.StatusBadRequest, "The request target or the Host is malformed.")
 		return false
 	}
-	state := x.g.routes.current.Load()
-	switch state.table.Lookup(rc.Method(), rc.Host(), path, &x.match) {
+	switch x.lookup() {
 	case route.Found:
-		x.d = state.deployments[x.match.Row]
-		x.op = &x.d.ops[x.match.Op.Index]
-		x.method = rc.Method()
-		if rc.IsHead() && x.op.Method == fasthttp.MethodGet {
-			x.method = []byte(fasthttp.MethodGet)
-		}
 		return true
 	case route.Options:
 		rc.Response.Header.Set("Allow", x.match.Allow)
@@ -152,13 +158,40 @@ func (x *exchange) route() bool {
 		fail(rc, x.id, fasthttp.StatusMethodNotAllowed, "The path allows "+x.match.Allow+".")
 		rc.Response.Header.Set("Allow", x.match.Allow)
 	default:
-		if string(path) == "/" && (rc.IsGet() || rc.IsHead()) {
+		if string(rc.URI().PathOriginal()) == "/" && (rc.IsGet() || rc.IsHead()) {
 			showPage(rc)
 			break
 		}
 		fail(rc, x.id, fasthttp.StatusNotFound, "No function is enabled at this host and path.")
 	}
 	return false
+}
+
+// lookup looks the request up in the table of this moment.
+func (x *exchange) lookup() route.Result {
+	rc, state := x.rc, x.g.routes.current.Load()
+	found := state.table.Lookup(rc.Method(), rc.Host(), rc.URI().PathOriginal(), &x.match)
+	if found == route.Found {
+		x.d = state.deployments[x.match.Row]
+		x.op = &x.d.ops[x.match.Op.Index]
+		x.method = rc.Method()
+		if rc.IsHead() && x.op.Method == fasthttp.MethodGet {
+			x.method = []byte(fasthttp.MethodGet)
+		}
+	}
+	return found
+}
+
+// targetIsPlain tells whether the request says where it goes in a way that
+// everybody behind us reads alike: visible ASCII (RFC 3986), a Host without a user
+// name, and no path that looks like an authority.
+func targetIsPlain(rc *fasthttp.RequestCtx) bool {
+	path := rc.URI().PathOriginal()
+	if bytes.HasPrefix(rc.RequestURI(), []byte("//")) || len(path) == 0 {
+		return false
+	}
+	return plain(path) && plain(rc.URI().QueryString()) && plain(rc.Host()) && bytes.IndexByte(rc.Host(), '@') < 0 &&
+		bytes.IndexByte(rc.Request.Header.Host(), '@') < 0
 }
 
 // plain tells whether a request target is visible ASCII, as RFC 3986 has it.
@@ -211,8 +244,15 @@ func accept(h *fasthttp.RequestHeader) []byte {
 func (x *exchange) call(start time.Time) {
 	deadline := start.Add(x.op.Timeout)
 	err := x.send(deadline)
-	if errors.Is(err, dispatch.ErrUnroutable) && x.again() {
-		err = x.send(deadline) // nobody has seen it: its deployment was replaced since the look-up
+	if errors.Is(err, dispatch.ErrUnroutable) {
+		// Nobody has seen it. Its deployment may have been replaced since the look-up,
+		// and the one that replaced it has a document of its own.
+		if was := x.d; x.lookup() == route.Found && x.d != was {
+			if x.params = x.params[:0]; !x.check(x.rc.Request.Body()) {
+				return
+			}
+			err = x.send(deadline)
+		}
 	}
 	if err != nil {
 		status, detail := statusOf(err, x.op.Retry || dispatch.Idempotent(x.method))
@@ -229,10 +269,10 @@ func (x *exchange) call(start time.Time) {
 }
 
 func (x *exchange) send(deadline time.Time) error {
+	x.d.used.Store(true)
 	if x.d.dead.Load() {
 		return dispatch.ErrUnroutable
 	}
-	x.d.used.Store(true)
 	err := x.g.calls.Call(x.d.item.Queue, x.d.batch, deadline, x, &x.resp)
 	if errors.Is(err, dispatch.ErrUnroutable) {
 		x.d.dead.Store(true)
@@ -240,38 +280,13 @@ func (x *exchange) send(deadline time.Time) error {
 	return err
 }
 
-// again looks the request up once more, and tells whether another deployment
-// serves it now. Its parameters were checked by the other's document, so only an
-// equal one will do.
-func (x *exchange) again() bool {
-	was, sha := x.d, x.d.item.Sha
-	state := x.g.routes.current.Load()
-	if state.table.Lookup(x.rc.Method(), x.rc.Host(), x.rc.URI().PathOriginal(), &x.match) != route.Found {
-		return false
-	}
-	d := state.deployments[x.match.Row]
-	if d == was {
-		return false
-	}
-	x.d, x.op = d, &d.ops[x.match.Op.Index]
-	return d.item.Sha == sha || x.recheck()
-}
-
-// recheck holds the request against the document that took over.
-func (x *exchange) recheck() bool {
-	params, bad := x.op.Binder.Bind(x.params[:0], &x.rc.Request, x.match.Values(), x.rc.Request.Body())
-	x.params = params
-	return len(bad) == 0
-}
-
 // AppendTo writes the request as the function gets it.
 func (x *exchange) AppendTo(dst []byte, call uint64, left time.Duration) []byte {
-	uri := x.rc.URI()
 	body := x.rc.Request.Body()
-	target := uri.PathOriginal()
-	if q := uri.QueryString(); len(q) > 0 {
-		var buf [512]byte
-		target = append(append(append(buf[:0], target...), '?'), q...)
+	target := x.rc.RequestURI()
+	if len(target) == 0 || target[0] != '/' || bytes.IndexByte(target, '#') >= 0 { // absolute-form: RFC 9112 section 3.2.2
+		uri := x.rc.URI()
+		target = append(append(append([]byte(nil), uri.PathOriginal()...), '?'), uri.QueryString()...)
 	}
 	dst = envelope.AppendRequest(dst, call, left, x.op.Retry, x.method, target, len(body))
 	dst = x.g.appendHeader(dst, x.rc, x)

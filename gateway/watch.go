@@ -8,16 +8,17 @@ import (
 	"github.com/funcatron/funcatron/dispatch"
 )
 
-// How often queues are asked for their consumers: a deployment whose last runner
-// died answers 503 within two of these, and serves again within one.
+// How often queues are asked for their consumers, in rounds. A deployment whose
+// last runner died answers 503 within half a second where it is in use and within one
+// where it is not, and serves again within a tenth where somebody asks for it.
 const (
-	watchEvery   = 500 * time.Millisecond
+	watchEvery   = 100 * time.Millisecond
 	watchTimeout = 2 * time.Second
-	// A deployment without requests is asked every second round only.
-	idleRounds = 2
-	// What waits for a reply is given up after so many looks at a queue without
-	// consumer: one look may have met a runner that restarts its only process.
-	lostAfter = 3
+	usedRounds   = 5
+	idleRounds   = 10
+	// What waits for a reply is given up when a queue has had no consumer for this
+	// long: one look may have met a runner that restarts its only process.
+	lostAfter = 1500 * time.Millisecond
 )
 
 // watch finds out which deployments have no runner, so that their requests are
@@ -35,7 +36,10 @@ func (g *Gateway) watch(ctx context.Context) error {
 			continue
 		}
 		for _, d := range g.routes.current.Load().deployments {
-			if d.dead.Load() || d.used.Swap(false) || round%idleRounds == 0 {
+			wanted := d.used.Load()
+			switch {
+			case wanted && (d.dead.Load() && !d.missing || round%usedRounds == 0), round%idleRounds == 0:
+				d.used.Store(false)
 				g.inspect(ctx, d)
 			}
 		}
@@ -49,10 +53,13 @@ func (g *Gateway) inspect(ctx context.Context, d *deployment) {
 	if err != nil && !errors.Is(err, dispatch.ErrUnroutable) {
 		return // the broker is away: that is answered elsewhere
 	}
+	d.missing = err != nil
 	dead := st.Consumers == 0
 	if !dead {
-		d.looks = 0
-	} else if d.looks++; d.looks == lostAfter {
+		d.deadSince = time.Time{}
+	} else if d.deadSince.IsZero() {
+		d.deadSince = time.Now()
+	} else if time.Since(d.deadSince) >= lostAfter {
 		g.calls.Abandon(d.item.Queue)
 	}
 	if d.dead.Swap(dead) == dead {

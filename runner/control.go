@@ -231,7 +231,7 @@ func (r *Runner) describe() wire.Member {
 	host, _ := os.Hostname() // it is for people
 	m := wire.Member{
 		Name: r.opts.Name, Kind: wire.KindRunner, Software: version.String(), Host: host, PID: os.Getpid(),
-		AdminURL: "http://" + r.AdminAddr().String(), UptimeMs: time.Since(r.began).Milliseconds(),
+		AdminURL: r.adminURL, UptimeMs: time.Since(r.began).Milliseconds(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

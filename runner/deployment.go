@@ -126,7 +126,7 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 	src := output.Source{Where: whereOf(d.want), Git: n.bundle.GitSha}
 	t := &team{
 		run: n, log: d.log, ports: &r.ports, acceptTime: r.acceptTime, places: places, restarts: m.restarts,
-		crashes: throttle{every: 30 * time.Second},
+		crashes: logline.Throttle{Every: 30 * time.Second, Burst: 1},
 		output: func(stderr bool, line []byte) {
 			var l logline.Line
 			src.Read(&l, stderr, line, time.Now())
@@ -143,9 +143,9 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 	d.log.Info("function accepts connections", "after", time.Since(began).Round(time.Millisecond),
 		"processes", max(rt.Instances, 1), "concurrency", rt.Concurrency)
 
-	faults := &throttle{every: time.Second}
+	faults := &logline.Throttle{Every: 100 * time.Millisecond, Burst: 50}
 	s := &service{run: n, team: t, meter: m, maxReply: r.opts.MaxReply, failed: func(c *dispatch.Call, req []byte, err error) {
-		if skipped, ok := faults.pass(); ok {
+		if skipped, ok := faults.Pass(); ok {
 			d.log.Warn("function did not answer", "err", err, "method", string(c.Method), "req", string(req), "unsaid", skipped)
 		}
 	}}

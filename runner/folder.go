@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/funcatron/funcatron/runner/process"
 	"github.com/funcatron/funcatron/shared/statefile"
 )
@@ -38,16 +36,9 @@ func openFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state folder (--state-dir): %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := statefile.Lock(path)
 	if err != nil {
-		return nil, fmt.Errorf("lock state folder (--state-dir): %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock state folder %s: another runner uses it; give this one its own by --state-dir", path)
-		}
-		return nil, fmt.Errorf("lock state folder %s (--state-dir): %w", path, err)
+		return nil, fmt.Errorf("%w (give each runner its own --state-dir)", err)
 	}
 	return &folder{path: path, lock: lock}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/funcatron/funcatron/shared/envelope"
+	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/swagger"
 )
 
@@ -47,7 +48,7 @@ type operation struct {
 func newMeter(set *metrics.Set, id, path string, doc *swagger.Document, processes func() int) *meter {
 	m := &meter{
 		set:        set,
-		labels:     `deployment="` + escapeLabel(id) + `",path="` + escapeLabel(path) + `"`,
+		labels:     `deployment="` + logline.Label(path) + `",id="` + logline.Label(id) + `"`,
 		operations: make(map[string]*operation, len(doc.Operations)),
 	}
 	for _, op := range doc.Operations {
@@ -55,7 +56,7 @@ func newMeter(set *metrics.Set, id, path string, doc *swagger.Document, processe
 	}
 	m.other = &operation{meter: m, name: "other"}
 	m.restarts = m.counter("funcatron_runner_process_restarts_total")
-	m.held = m.histogram("funcatron_runner_held_seconds")
+	m.held = m.histogram("funcatron_runner_held_duration_seconds")
 	m.gauge("funcatron_runner_running_requests", func() float64 { return float64(m.running.Load()) })
 	m.gauge("funcatron_runner_live_processes", func() float64 { return float64(processes()) })
 	return m
@@ -68,7 +69,7 @@ func (m *meter) of(id []byte) *operation {
 		op = m.other
 	}
 	op.once.Do(func() {
-		op.seconds = m.histogram("funcatron_runner_function_seconds", "operation", op.name)
+		op.seconds = m.histogram("funcatron_runner_function_duration_seconds", "operation", op.name)
 	})
 	return op
 }
@@ -139,7 +140,7 @@ func register[T any](m *meter, name string, labels []string, make func(full stri
 	var b strings.Builder
 	b.WriteString(name + "{" + m.labels)
 	for i := 0; i < len(labels); i += 2 {
-		b.WriteString("," + labels[i] + `="` + escapeLabel(labels[i+1]) + `"`)
+		b.WriteString("," + labels[i] + `="` + logline.Label(labels[i+1]) + `"`)
 	}
 	b.WriteString("}")
 	m.mu.Lock()
@@ -152,10 +153,3 @@ func register[T any](m *meter, name string, labels []string, make func(full stri
 	}
 	return metric
 }
-
-// escapeLabel escapes a label's value (Prometheus text format).
-func escapeLabel(s string) string {
-	return labelEscapes.Replace(strings.ToValidUTF8(s, "\uFFFD"))
-}
-
-var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

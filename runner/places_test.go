@@ -164,21 +164,3 @@ func TestPlaceOfADeadProcessGoesToNobody(t *testing.T) {
 		}
 	})
 }
-
-func TestThrottle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		th := throttle{every: time.Second}
-		for _, tc := range []struct {
-			wait    time.Duration
-			skipped int
-			ok      bool
-		}{
-			{0, 0, true}, {0, 0, false}, {time.Second / 2, 0, false}, {time.Second / 2, 2, true}, {time.Hour, 0, true},
-		} {
-			<-time.After(tc.wait)
-			if skipped, ok := th.pass(); skipped != tc.skipped || ok != tc.ok {
-				t.Errorf("pass() = %d, %t, want %d, %t", skipped, ok, tc.skipped, tc.ok)
-			}
-		}
-	})
-}

@@ -17,18 +17,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
+	"os"
 
 	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sys/unix"
 
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/member"
 	"github.com/funcatron/funcatron/runner/cache"
 	"github.com/funcatron/funcatron/shared/admin"
 	"github.com/funcatron/funcatron/shared/bundle"
+	"github.com/funcatron/funcatron/shared/discover"
 	"github.com/funcatron/funcatron/shared/wire"
 )
 
@@ -45,6 +49,7 @@ type Runner struct {
 	began      time.Time
 	folder     *folder
 	admin      *admin.Server
+	adminURL   string
 	cache      *cache.Cache
 	responder  *dispatch.Responder
 	link       *member.Link // set by Run
@@ -107,6 +112,13 @@ func New(o Options) (*Runner, error) {
 	if err != nil {
 		r.folder.close()
 		return nil, fmt.Errorf("%w (--runner-admin-listen)", err)
+	}
+	if r.adminURL, err = discover.Advertise("--runner-admin-listen", "", r.admin.Addr(), os.LookupEnv); err != nil {
+		panic("BUG: a listener's address is no URL: " + err.Error())
+	}
+	// What this process was started with is not its functions' business.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		r.log.Debug("inherited files stay open in functions", "err", err)
 	}
 	r.responder = dispatch.NewResponder(o.Broker, dispatch.ResponderOptions{Log: r.log, Metrics: o.Metrics})
 	o.Metrics.GetOrCreateGauge("funcatron_runner_live_deployments", func() float64 { return float64(r.countLive()) })

@@ -64,11 +64,11 @@ func TestServe(t *testing.T) {
 			}
 
 			for _, series := range []string{
-				`funcatron_runner_requests_total{deployment="` + d.ID + `",path="/sample/go",operation="echo",status="2xx"} 1`,
-				`funcatron_runner_function_seconds_count{deployment="` + d.ID + `",path="/sample/go",operation="echo"} 1`,
-				`funcatron_runner_held_seconds_count{deployment="` + d.ID + `",path="/sample/go"} 1`,
-				`funcatron_runner_running_requests{deployment="` + d.ID + `",path="/sample/go"} 0`,
-				`funcatron_runner_live_processes{deployment="` + d.ID + `",path="/sample/go"} 1`,
+				`funcatron_runner_requests_total{deployment="/sample/go",id="` + d.ID + `",operation="echo",status="2xx"} 1`,
+				`funcatron_runner_function_duration_seconds_count{deployment="/sample/go",id="` + d.ID + `",operation="echo"} 1`,
+				`funcatron_runner_held_duration_seconds_count{deployment="/sample/go",id="` + d.ID + `"} 1`,
+				`funcatron_runner_running_requests{deployment="/sample/go",id="` + d.ID + `"} 0`,
+				`funcatron_runner_live_processes{deployment="/sample/go",id="` + d.ID + `"} 1`,
 				`funcatron_runner_live_deployments 1`,
 				`funcatron_runner_bundle_fetches_total{result="ok"} 1`,
 			} {
@@ -378,7 +378,7 @@ func TestInstancesShareTheWork(t *testing.T) {
 	}
 	eventually(t, "two requests at once", func() bool { return g.status(r, d).Running == 2 })
 	wg.Wait()
-	if got := g.scrape(); !strings.Contains(got, `funcatron_runner_live_processes{deployment="`+d.ID+`",path="/sample/go"} 2`) {
+	if got := g.scrape(); !strings.Contains(got, `funcatron_runner_live_processes{deployment="/sample/go",id="`+d.ID+`"} 2`) {
 		t.Errorf("not two processes:\n%s", got)
 	}
 	// One of the two dies: the other serves on, and nothing waits for the first.
@@ -387,7 +387,7 @@ func TestInstancesShareTheWork(t *testing.T) {
 	}
 	g.get(d, "/pid")
 	eventually(t, "third process", func() bool { return len(g.pids("pid")) == 3 })
-	eventually(t, "two live processes", func() bool { return strings.Contains(g.scrape(), `",path="/sample/go"} 2`) })
+	eventually(t, "two live processes", func() bool { return strings.Contains(g.scrape(), `live_processes{deployment="/sample/go",id="`+d.ID+`"} 2`) })
 }
 
 // A crash loop shows, takes no more requests, and is not the end.

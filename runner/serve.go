@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func (s *service) fault(c *dispatch.Call, err error) envelope.Response {
 	case errors.As(err, &broke):
 		detail = "the function's answer is not HTTP/1.1: " + string(broke)
 	case errors.Is(err, errNoProcess):
-		detail = "no process of the function is running"
+		f, status, detail = envelope.NotRun, 503, "no process of the function is running"
 	case !time.Now().Before(c.Deadline):
 		f, status, detail = envelope.Expired, 504, "the function did not answer in time"
 	}
@@ -119,32 +120,16 @@ func (s *service) fault(c *dispatch.Call, err error) envelope.Response {
 func read(header []byte) (operation, req []byte) {
 	for name, value := range envelope.Lines(header) {
 		switch {
-		case is(name, operationHeader):
+		case bytes.EqualFold(name, operationHeader):
 			operation = value
-		case is(name, reqHeader):
+		case bytes.EqualFold(name, reqHeader):
 			req = value
 		}
 	}
 	return operation, req
 }
 
-const (
-	operationHeader = "x-funcatron-operation"
-	reqHeader       = "x-request-id"
+var (
+	operationHeader = []byte("X-Funcatron-Operation")
+	reqHeader       = []byte("X-Request-Id")
 )
-
-// is compares a header's name with one in lower case.
-func is(name []byte, lower string) bool {
-	if len(name) != len(lower) {
-		return false
-	}
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}

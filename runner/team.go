@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/funcatron/funcatron/runner/call"
+	"github.com/funcatron/funcatron/shared/logline"
 )
 
 // A process that ends is started again after restartPause, which doubles with each
@@ -45,7 +46,7 @@ type team struct {
 	kill   context.CancelFunc // and those SIGKILL
 	wg     sync.WaitGroup     // the processes' goroutines
 
-	crashes throttle
+	crashes logline.Throttle
 	mu      sync.Mutex
 	row     int         // under mu: ends in a row, 0 when all is well
 	last    *startError // under mu: the last end
@@ -168,7 +169,7 @@ func (t *team) crashed(row int, err *startError, pause time.Duration) {
 	t.mu.Lock()
 	t.row, t.last = row, err
 	t.mu.Unlock()
-	if skipped, ok := t.crashes.pass(); ok {
+	if skipped, ok := t.crashes.Pass(); ok {
 		t.log.Warn("function's process is gone, and is started again", "err", err, "in", pause,
 			"in-a-row", row, "unsaid", skipped, "last-words", lastWords(err.lines))
 	}

@@ -85,9 +85,9 @@ The Go sample is enabled. Try:
   curl %[1]s/sample/go/change/7
   curl -H 'Content-Type: application/json' -d '{"name":"Ann"}' %[1]s/sample/go/visits
   curl %[1]s/sample/go/visits
-  curl %[2]s/api/v1/stats
+  curl %[3]s%[2]s/api/v1/stats
 
-`, o.Gateway, o.Tron)
+`, o.Gateway, o.Tron, o.header())
 	return nil
 }
 
@@ -114,6 +114,14 @@ func sample(ctx context.Context, out io.Writer) (zip string, cleanup func(), err
 		return "", nil, fmt.Errorf("build sample: %w", err)
 	}
 	return zip, cleanup, nil
+}
+
+// header is what curl needs to be let in. The token itself is not printed.
+func (o Options) header() string {
+	if o.Token == "" {
+		return ""
+	}
+	return `-H "Authorization: Bearer $FUNCATRON_ADMIN_TOKEN" `
 }
 
 func (o Options) post(ctx context.Context, path string, body io.Reader, answer any) error {

@@ -141,7 +141,7 @@ type Ack struct {
 type Info struct {
 	Epoch string `json:"epoch"` // names the Tron's state; new when that was lost
 	URL   string `json:"url"`   // the admin API, where bundles are fetched
-	Token string `json:"token"` // bearer token for GET /api/v1/bundle/{sha}
+	Token string `json:"token,omitempty"` // bearer token for GET /api/v1/bundle/{sha}; runners only
 }
 
 // Deployment is one enabled bundle: what a runner is told to run.
