@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -338,12 +340,12 @@ type upCmd struct {
 // Run is the whole system in one process until ctx ends.
 func (c *upCmd) Run(ctx context.Context, s *streams) error {
 	log := c.logger(s.out)
-	bus, tronSet, runnerSet, gatewaySet := metrics.NewSet(), metrics.NewSet(), metrics.NewSet(), metrics.NewSet()
-	var b dispatch.Broker = memory.New()
+	tronSet, runnerSet, gatewaySet := metrics.NewSet(), metrics.NewSet(), metrics.NewSet()
+	var b dispatch.Broker = memory.NewWith(memory.Options{Metrics: gatewaySet})
 	first := part{"broker", func(ctx context.Context) error { <-ctx.Done(); return nil }}
 	if c.RabbitURL != "" {
 		var err error
-		if b, first, err = (clusterFlags{c.RabbitURL, c.RabbitPasswordFile}).broker("up", log, bus); err != nil {
+		if b, first, err = (clusterFlags{c.RabbitURL, c.RabbitPasswordFile}).broker("up", log, gatewaySet); err != nil {
 			return err
 		}
 	}
@@ -408,19 +410,26 @@ func (versionCmd) Run(s *streams) error {
 }
 
 type healthCmd struct {
-	URL string `arg:"" optional:"" help:"What to ask (default: the health of whichever part's admin port answers here)." env:"FUNCATRON_HEALTH_URL"`
+	URL                string `arg:"" optional:"" help:"What to ask, a URL or host:port (default: whichever part's admin port answers here)." env:"FUNCATRON_HEALTH_URL"`
+	GatewayAdminListen string `help:"Where a gateway may be." default:"127.0.0.1:9080"`
+	TronListen         string `help:"Where a Tron may be." default:"127.0.0.1:3000"`
+	RunnerAdminListen  string `help:"Where a Runner may be." default:"127.0.0.1:4000"`
 }
 
 // Run asks, and fails when the answer is not 200.
 func (c *healthCmd) Run(ctx context.Context) error {
-	urls := []string{c.URL}
+	places := []string{c.URL}
 	if c.URL == "" {
-		urls = []string{"http://127.0.0.1:9080/healthz", "http://127.0.0.1:3000/healthz", "http://127.0.0.1:4000/healthz"}
+		places = []string{c.GatewayAdminListen, c.TronListen, c.RunnerAdminListen}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	var errs []error
-	for _, u := range urls {
+	for _, place := range places {
+		u, err := healthURL(place)
+		if err != nil {
+			return err
+		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 		if err != nil {
 			return err
@@ -436,4 +445,27 @@ func (c *healthCmd) Run(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// healthURL makes a URL of what a listener is told, or a person types: an
+// unspecified host is this machine, and no path is /healthz.
+func healthURL(place string) (string, error) {
+	if !strings.Contains(place, "://") {
+		host, port, err := net.SplitHostPort(place)
+		if err != nil {
+			return "", fmt.Errorf("%q is neither a URL nor host:port: %w", place, err)
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "127.0.0.1"
+		}
+		place = "http://" + net.JoinHostPort(host, port)
+	}
+	u, err := url.Parse(place)
+	if err != nil {
+		return "", err
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/healthz"
+	}
+	return u.String(), nil
 }

@@ -164,6 +164,27 @@ func TestUpSurvivesKill(t *testing.T) {
 	leftNothing(t, dir)
 }
 
+// Enabling without props keeps those that are there; {} takes them away.
+func TestPropsStay(t *testing.T) {
+	s := upSystem(t, t.TempDir())
+	one, two := s.add(testBundle(t, "/props", "1")), s.add(testBundle(t, "/props", "2"))
+	for _, step := range []struct{ body, want string }{
+		{`{"sha":"` + one + `"}`, `"version":""`},
+		{`{"sha":"` + one + `","props":{"version":"kept"}}`, `"version":"kept"`},
+		{`{"sha":"` + one + `"}`, `"version":"kept"`},
+		{`{"sha":"` + two + `"}`, `"version":"kept"`},
+		{`{"sha":"` + one + `"}`, `"version":"kept"`},
+		{`{"sha":"` + one + `","props":{}}`, `"version":""`},
+	} {
+		if a := request(t, "POST", s.tron+"/api/v1/enable", step.body); a.status != 200 {
+			t.Fatalf("enable: %d %s", a.status, a.body)
+		}
+		if a := s.serves("/props/version"); !strings.Contains(a.body, step.want) {
+			t.Errorf("after %s: %s, want %s", step.body, a.body, step.want)
+		}
+	}
+}
+
 // leftNothing checks that a system which ended in order left no process, no
 // temporary file and no unpacked bundle.
 func leftNothing(t *testing.T, stateDir string) {

@@ -21,6 +21,14 @@ func (t *Tron) commands() []string {
 	}
 }
 
+// disableCommand is the one that takes a bundle off.
+func (t *Tron) disableCommand() string {
+	enable := t.commands()[2]
+	_, command, _ := strings.Cut(enable, ": ")
+	command = strings.Replace(command, `, "props": {"key": "value"}`, "", 1)
+	return strings.TrimSuffix(command, "enable") + "disable"
+}
+
 // announce prints them, as the original does at its start.
 func (t *Tron) announce() {
 	for _, line := range t.commands() {
@@ -35,8 +43,8 @@ func (t *Tron) help(w http.ResponseWriter, _ *http.Request) {
 		what, command, _ := strings.Cut(line, ": ")
 		b.WriteString(what + ":\n    " + command + "\n\n")
 	}
+	b.WriteString("Disable a Func Bundle:\n    " + t.disableCommand() + "\n\n")
 	for _, more := range [][2]string{
-		{"Disable a Func Bundle", "POST /api/v1/disable with {\"sha\":\"THE-SHA-HERE\"}"},
 		{"The route map, and who is connected", "GET /api/v1/routes, GET /api/v1/stats"},
 		{"This API in Swagger 2.0", "GET /api/v1/swagger.json"},
 		{"Metrics and health", "GET /metrics, GET /healthz, GET /readyz"},

@@ -23,7 +23,7 @@ const maxOrder = 1 << 20
 // order is the body of enable, and of disable, which takes no props.
 type order struct {
 	sha      string
-	props    json.RawMessage // a JSON object, compact; {} where there was none
+	props    json.RawMessage // a JSON object, compact; nil where there was none: what is served there keeps its own
 	warnings []string        // what was passed over
 }
 
@@ -59,7 +59,6 @@ func parseOrder(body []byte, fields ...string) (order, error) {
 	if !store.IsSha(o.sha) {
 		return o, fmt.Errorf(`"sha" is not 64 hex digits: %.80q`, o.sha)
 	}
-	o.props = json.RawMessage("{}")
 	if p := raw["props"]; p != nil && slices.Contains(fields, "props") && string(p) != "null" {
 		if p[0] != '{' {
 			return o, errors.New(`"props" is not a JSON object`)

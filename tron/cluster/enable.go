@@ -33,7 +33,8 @@ type Enabled struct {
 }
 
 // Enable makes the bundle sha with props, a JSON object, what its host and base
-// path are served by. It returns once that is so: live on a runner and known to
+// path are served by. Nil props are those of what is served there now, so that an
+// upgrade or a rollback need not repeat them. It returns once that is so: live on a runner and known to
 // the gateways, or, where no runner is connected, decided. On an error everything
 // is as it was: store.ErrNotFound, store.ErrDamaged, a *StartError, ErrStopping
 // when ctx ends first, dispatch.ErrDown, or what the disk said.
@@ -98,6 +99,12 @@ func (c *Cluster) propose(b *store.Bundle, props json.RawMessage, now time.Time)
 	defer c.mu.Unlock()
 	defer c.wake()
 	before = c.current[b.Place()]
+	if props == nil {
+		props = json.RawMessage("{}")
+		if before != nil {
+			props = before.Props
+		}
+	}
 	if before != nil && before.same(b.Sha, props) {
 		for _, m := range c.members {
 			r := m.runs[before.ID]

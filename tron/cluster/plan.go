@@ -21,9 +21,11 @@ func (c *Cluster) plan(m *member, now time.Time) {
 	}
 	if !m.welcomed && m.heard {
 		m.welcomed = true
-		c.send(m, wire.Message{Action: wire.TronInfo, Info: &wire.Info{
-			Epoch: c.epoch, URL: c.opts.URL, Token: c.opts.Store.Token(),
-		}})
+		info := wire.Info{Epoch: c.epoch, URL: c.opts.URL}
+		if m.runner() { // nobody else fetches bundles
+			info.Token = c.opts.Store.Token()
+		}
+		c.send(m, wire.Message{Action: wire.TronInfo, Info: &info})
 	}
 	switch {
 	case m.gateway():
