@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"time"
 
@@ -108,7 +107,7 @@ func (b *Bench) crowded(ctx context.Context, g part, n int, request []byte, name
 		if ok {
 			return b.weigh(name, g.proc.pid, "")
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, glance); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -133,17 +132,14 @@ func (b *Bench) startUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.gateways[0].url+"/", nil)
-		if err == nil {
-			err = do(req, "first request", nil)
-		}
+		err = serves(ctx, s.gateways[0].url+"/", time.Millisecond)
 		took = append(took, time.Since(began).Seconds()*1e3)
 		s.stop()
 		if err != nil {
 			return err
 		}
 	}
-	b.fact(report.Footprint, "start of everything in one process", report.Median(took), "ms", "to the first answer")
+	b.fact(report.Footprint, "start of everything in one process", report.Median(took), "ms", "from its start to the first answer of the gateway")
 	return nil
 }
 

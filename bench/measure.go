@@ -40,8 +40,8 @@ func (b *Bench) run(ctx context.Context, round, connections int, rate float64, m
 	if rate > 0 {
 		duration *= 2 // a p99 needs more answers where they come more slowly
 	}
-	ceiling := 0.0 // of the ceiling itself there is none
-	if targets[0].Address != b.bare.Address {
+	ceiling := 0.0
+	if !m.limit {
 		var err error
 		if ceiling, err = b.ceiling(ctx, connections); err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 // meter reads what the processes of a measurement have used.
 type meter struct {
 	pids    map[string][]int // by role
+	limit   bool             // it is as bare as what the generator is judged by, or nearly so
 	gateway string           // URL of a gateway's metrics; "" counts no allocations
 	runners []string         // of the runners' metrics, where their use is compared
 }

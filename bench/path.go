@@ -161,7 +161,7 @@ func (b *Bench) bareServers(ctx context.Context, up *system) (all []*subject, st
 			p.stop()
 		}
 	}
-	all = append(all, &subject{scenario: report.Limits, name: report.FastHTTP, target: b.bare, meter: &meter{pids: map[string][]int{"server": {b.barePID}}}})
+	all = append(all, &subject{scenario: report.Limits, name: report.FastHTTP, target: b.bare, meter: &meter{limit: true, pids: map[string][]int{"server": {b.barePID}}}})
 	function, err := up.function(0)
 	if err != nil {
 		return nil, stop, err
@@ -183,7 +183,7 @@ func (b *Bench) bareServers(ctx context.Context, up *system) (all []*subject, st
 		if err != nil {
 			return nil, stop, err
 		}
-		m := &meter{pids: map[string][]int{"server": {p.pid}}}
+		m := &meter{limit: s.child == netHTTPChild, pids: map[string][]int{"server": {p.pid}}}
 		if s.child == proxyChild {
 			m.pids["function"] = []int{function}
 		}

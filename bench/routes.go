@@ -174,7 +174,7 @@ func (b *Bench) table(ctx context.Context, s *system, tron *standIn, t *routeTab
 		swaps = append(swaps, took.Seconds()*1e3)
 	}
 	b.fact(report.Routes, t.name+": one bundle changed", report.Median(swaps), "ms", "the same, with all documents there")
-	if err := serves(ctx, s.gateways[0].url+"/bench/hello"); err != nil {
+	if err := serves(ctx, s.gateways[0].url+"/bench/hello", glance); err != nil {
 		return err
 	}
 	rss, err := resident(s.gateways[0].proc.pid)

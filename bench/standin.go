@@ -188,7 +188,7 @@ func (t *standIn) set(ctx context.Context, rows []wire.RouteItem, documents map[
 		if known {
 			break
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, glance); err != nil {
 			return 0, err
 		}
 	}

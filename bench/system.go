@@ -244,7 +244,7 @@ func (s *system) enable(ctx context.Context, document []byte) error {
 		if enabled.State == "live" {
 			break
 		}
-		if err := pause(ctx); err != nil { // the Tron has not heard of a runner yet
+		if err := pause(ctx, glance); err != nil { // the Tron has not heard of a runner yet
 			return err
 		}
 	}
@@ -281,20 +281,22 @@ func (s *system) settled(ctx context.Context) error {
 		if live >= want {
 			break
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, glance); err != nil {
 			return err
 		}
 	}
 	for _, g := range s.gateways {
-		if err := serves(ctx, g.url+"/bench/hello"); err != nil {
+		if err := serves(ctx, g.url+"/bench/hello", glance); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// serves waits until url answers 200.
-func serves(ctx context.Context, url string) error {
+// serves waits until url answers 200, and looks so often.
+func serves(ctx context.Context, url string, every time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -304,18 +306,21 @@ func serves(ctx context.Context, url string) error {
 		if last == nil {
 			return nil
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, every); err != nil {
 			return fmt.Errorf("%w: %w", err, last)
 		}
 	}
 }
 
-// pause is between two looks at something that is about to be.
-func pause(ctx context.Context) error {
+// glance is how often one looks at something that is about to be.
+const glance = 50 * time.Millisecond
+
+// pause is between two looks.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(50 * time.Millisecond):
+	case <-time.After(d):
 		return nil
 	}
 }

@@ -387,7 +387,9 @@ func TestInstancesShareTheWork(t *testing.T) {
 	}
 	g.get(d, "/pid")
 	eventually(t, "third process", func() bool { return len(g.pids("pid")) == 3 })
-	eventually(t, "two live processes", func() bool { return strings.Contains(g.scrape(), `live_processes{deployment="/sample/go",id="`+d.ID+`"} 2`) })
+	eventually(t, "two live processes", func() bool {
+		return strings.Contains(g.scrape(), `live_processes{deployment="/sample/go",id="`+d.ID+`"} 2`)
+	})
 }
 
 // A crash loop shows, takes no more requests, and is not the end.

@@ -139,8 +139,8 @@ type Ack struct {
 
 // Info is what a member needs to know of the Tron.
 type Info struct {
-	Epoch string `json:"epoch"` // names the Tron's state; new when that was lost
-	URL   string `json:"url"`   // the admin API, where bundles are fetched
+	Epoch string `json:"epoch"`           // names the Tron's state; new when that was lost
+	URL   string `json:"url"`             // the admin API, where bundles are fetched
 	Token string `json:"token,omitempty"` // bearer token for GET /api/v1/bundle/{sha}; runners only
 }
 
