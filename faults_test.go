@@ -121,6 +121,69 @@ func TestKillRunnerMidRequest(t *testing.T) {
 	})
 }
 
+// alone is a cluster with one Runner, whose way to RabbitMQ is url.
+func alone(t *testing.T, url string) *system {
+	t.Helper()
+	s := cluster(t, brokertest.RabbitURL(t))
+	for _, name := range []string{"runner1", "runner2"} {
+		s.procs[name].terminate()
+	}
+	own := s.rabbit
+	s.rabbit = url
+	s.runner("runner3")
+	s.rabbit = own
+	s.eventually("the Runner is known", func() error {
+		if n := len(s.stats().Network.Runners); n != 1 {
+			return fmt.Errorf("%d runners", n)
+		}
+		return nil
+	})
+	s.enable(s.add(testBundle(t, "/one", "1")), map[string]any{"file": filepath.Join(t.TempDir(), "marks")})
+	s.serves("/one/version")
+	return s
+}
+
+// slowly sends a GET and a POST that take so long, calls meanwhile once the function
+// has both, and expects each to be answered 200.
+func slowly(t *testing.T, s *system, ms int, meanwhile func()) {
+	t.Helper()
+	results := make(chan result, 2)
+	for _, method := range []string{"GET", "POST"} {
+		go func() {
+			a, err := try(method, fmt.Sprintf("%s/one/slow/%d", s.gateway, ms), "")
+			results <- result{method: method, answer: a, err: err}
+		}()
+	}
+	s.eventually("both run", func() error {
+		if got := fmt.Sprint(s.stats().Network.Runners); !strings.Contains(got, "running:2") {
+			return fmt.Errorf("%s", got)
+		}
+		return nil
+	})
+	meanwhile()
+	for range 2 {
+		if r := <-results; r.err != nil || r.answer.status != 200 {
+			t.Errorf("%s: %v %d %s", r.method, r.err, r.answer.status, r.answer.body)
+		}
+	}
+}
+
+// The only Runner of a deployment answers what it holds before it goes, however long
+// nobody else is there.
+func TestOnlyRunnerDrains(t *testing.T) {
+	s := alone(t, brokertest.RabbitURL(t))
+	slowly(t, s, 4000, func() { s.procs["runner3"].terminate() })
+}
+
+// A Runner whose connections are cut goes on with what it has, and answers it when it
+// is connected again.
+func TestRunnersConnectionIsCut(t *testing.T) {
+	proxy := brokertest.NewProxy(t, brokertest.RabbitURL(t))
+	s := alone(t, proxy.URL())
+	slowly(t, s, 3000, func() { proxy.Cut(); proxy.Resume() })
+	s.serves("/one/version")
+}
+
 // While RabbitMQ is away clients hear so at once; when it is back the system is
 // too, by itself.
 func TestRabbitAwayUnderLoad(t *testing.T) {
