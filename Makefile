@@ -26,6 +26,11 @@ build: ## Build bin/funcatron, one static binary for all parts.
 test: ## Run every test; gets a RabbitMQ where none answers.
 	@.ci/test
 
+.PHONY: bench
+bench: build ## Measure beside this machine's limits; BENCH="--quick gateway" says what.
+	@.ci/rabbitmq
+	bin/funcatron bench $(BENCH)
+
 .PHONY: lint
 lint: ## Run staticcheck.
 	@.ci/go

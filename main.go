@@ -25,6 +25,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/alecthomas/kong"
 
+	"github.com/funcatron/funcatron/bench"
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/memory"
 	"github.com/funcatron/funcatron/dispatch/rabbit"
@@ -44,6 +45,7 @@ type cli struct {
 	Tron    tronCmd    `cmd:"" help:"Run the Tron, the manager."`
 	Runner  runnerCmd  `cmd:"" help:"Run a Runner."`
 	Pack    packCmd    `cmd:"" help:"Build a Func Bundle from a folder and check it as the Tron would."`
+	Bench   benchCmd   `cmd:"" help:"Measure this Funcatron, or any URL, beside the limits of this machine."`
 	Health  healthCmd  `cmd:"" help:"Ask a part on this machine whether it is healthy; exits 1 when it is not."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -63,6 +65,9 @@ type (
 	}
 	queueFlags struct {
 		TronQueue string `help:"Name of the Tron's control queue." default:"for_tron"`
+	}
+	batchFlags struct {
+		MaxBatch int `help:"Requests, or answers, that share a message to the broker under load; 1 sends each alone." default:"32"`
 	}
 	gatewayFlags struct {
 		GatewayListen      string        `help:"Where clients come, as host:port." default:"127.0.0.1:8080"`
@@ -86,6 +91,9 @@ type (
 )
 
 func main() {
+	if bench.Child() {
+		return
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -202,11 +210,11 @@ func (f clusterFlags) broker(name string, log *slog.Logger, set *metrics.Set) (d
 	return b, part{"broker", b.Run}, nil
 }
 
-func (f gatewayFlags) make(c commonFlags, q queueFlags, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*gateway.Gateway, error) {
+func (f gatewayFlags) make(c commonFlags, q queueFlags, batch batchFlags, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*gateway.Gateway, error) {
 	o := gateway.DefaultOptions()
 	o.Broker, o.Listen, o.AdminListen, o.URL = b, f.GatewayListen, f.GatewayAdminListen, f.GatewayURL
 	o.TronQueue, o.StateDir = q.TronQueue, filepath.Join(c.StateDir, "gateway")
-	o.MaxBody, o.MaxPending = f.MaxBody, f.MaxPending
+	o.MaxBody, o.MaxPending, o.MaxBatch = f.MaxBody, f.MaxPending, batch.MaxBatch
 	o.DrainDelay, o.DrainTime, o.Pprof = f.DrainDelay, c.DrainTime, c.Pprof
 	o.Log, o.Metrics = log, set
 	for _, s := range f.TrustedProxies {
@@ -254,10 +262,10 @@ func (f tronFlags) make(c commonFlags, q queueFlags, b dispatch.Broker, log *slo
 	return tron.New(o)
 }
 
-func (f runnerFlags) make(c commonFlags, q queueFlags, tronURL string, b dispatch.Broker, s *streams, log *slog.Logger, set *metrics.Set) (*runner.Runner, error) {
+func (f runnerFlags) make(c commonFlags, q queueFlags, batch batchFlags, tronURL string, b dispatch.Broker, s *streams, log *slog.Logger, set *metrics.Set) (*runner.Runner, error) {
 	o := runner.DefaultOptions()
 	o.Broker, o.TronQueue, o.TronURL, o.AdminListen = b, q.TronQueue, tronURL, f.RunnerAdminListen
-	o.StateDir, o.DrainTime = filepath.Join(c.StateDir, "runner"), c.DrainTime
+	o.StateDir, o.DrainTime, o.MaxBatch = filepath.Join(c.StateDir, "runner"), c.DrainTime, batch.MaxBatch
 	o.Log, o.Lines, o.Metrics, o.Pprof = log, logline.NewWriter(s.out, c.format()), set, c.Pprof
 	return runner.New(o)
 }
@@ -266,6 +274,7 @@ type gatewayCmd struct {
 	commonFlags
 	clusterFlags
 	queueFlags
+	batchFlags
 	gatewayFlags
 }
 
@@ -276,7 +285,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	g, err := c.make(c.commonFlags, c.queueFlags, b, log, set)
+	g, err := c.make(c.commonFlags, c.queueFlags, c.batchFlags, b, log, set)
 	if err != nil {
 		return err
 	}
@@ -308,6 +317,7 @@ type runnerCmd struct {
 	commonFlags
 	clusterFlags
 	queueFlags
+	batchFlags
 	runnerFlags
 	TronURL string `name:"tron-url" help:"Where bundles are fetched, where it is not what the Tron says of itself."`
 }
@@ -319,7 +329,7 @@ func (c *runnerCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.make(c.commonFlags, c.queueFlags, c.TronURL, b, s, log, set)
+	r, err := c.make(c.commonFlags, c.queueFlags, c.batchFlags, c.TronURL, b, s, log, set)
 	if err != nil {
 		return err
 	}
@@ -329,6 +339,7 @@ func (c *runnerCmd) Run(ctx context.Context, s *streams) error {
 type upCmd struct {
 	commonFlags
 	queueFlags
+	batchFlags
 	gatewayFlags
 	tronFlags
 	runnerFlags
@@ -353,11 +364,11 @@ func (c *upCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.runnerFlags.make(c.commonFlags, c.queueFlags, "", b, s, log, runnerSet)
+	r, err := c.runnerFlags.make(c.commonFlags, c.queueFlags, c.batchFlags, "", b, s, log, runnerSet)
 	if err != nil {
 		return err
 	}
-	g, err := c.gatewayFlags.make(c.commonFlags, c.queueFlags, b, log, gatewaySet)
+	g, err := c.gatewayFlags.make(c.commonFlags, c.queueFlags, c.batchFlags, b, log, gatewaySet)
 	if err != nil {
 		return err
 	}
@@ -399,6 +410,20 @@ func (c *packCmd) Run(ctx context.Context, s *streams) error {
 	}
 	fmt.Fprintf(s.out, "%s  %s\n", b.Sha, c.Out)
 	return nil
+}
+
+type benchCmd struct {
+	bench.Options `embed:""`
+}
+
+// Run measures, and prints what it found; what it does meanwhile goes to stderr.
+func (c *benchCmd) Run(ctx context.Context, s *streams) error {
+	c.Out, c.Log = s.out, slog.New(logline.NewHandler(s.err, logline.Text, slog.LevelInfo))
+	b, err := bench.New(c.Options)
+	if err != nil {
+		return err
+	}
+	return b.Run(ctx)
 }
 
 type versionCmd struct{}

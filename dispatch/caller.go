@@ -37,13 +37,14 @@ type CallerOptions struct {
 	MaxPending  int    // calls that wait for their reply, at most
 	MaxPerQueue int    // of those, to one queue: one slow deployment leaves room for the others
 	MaxBytes    int64  // of requests that wait for their reply or to be sent, at most
+	MaxBatch    int    // of those, in one message
 	Log         *slog.Logger
 	Metrics     *metrics.Set
 }
 
 // DefaultCallerOptions are good for a gateway of one process.
 func DefaultCallerOptions() CallerOptions {
-	return CallerOptions{Prefix: "replies-", MaxPending: 16384, MaxPerQueue: 12288, MaxBytes: 512 << 20, Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()}
+	return CallerOptions{Prefix: "replies-", MaxPending: 16384, MaxPerQueue: 12288, MaxBytes: 512 << 20, MaxBatch: DefaultMaxBatch, Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()}
 }
 
 func (o CallerOptions) validate() error {
@@ -52,6 +53,9 @@ func (o CallerOptions) validate() error {
 	}
 	if o.MaxPerQueue < 1 {
 		return fmt.Errorf("MaxPerQueue is %d, must be at least 1", o.MaxPerQueue)
+	}
+	if o.MaxBatch < 1 {
+		return fmt.Errorf("MaxBatch is %d, must be at least 1", o.MaxBatch)
 	}
 	if o.MaxBytes < 1 {
 		return fmt.Errorf("MaxBytes is %d, must be at least 1", o.MaxBytes)
@@ -87,7 +91,7 @@ func NewCaller(b Broker, o CallerOptions) (*Caller, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	c := &Caller{broker: b, opts: o, table: newPending(o.MaxPending)}
-	c.lanes.broker = b
+	c.lanes.broker, c.lanes.most = b, o.MaxBatch
 	c.lanes.replyTo = func() string {
 		if name := c.inbox.Load(); name != nil {
 			return *name

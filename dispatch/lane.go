@@ -18,7 +18,6 @@ import (
 // the reply, so a slow function never closes the window.
 const (
 	window        = 2
-	maxBatch      = 32
 	maxBatchBytes = 256 << 10 // a call larger than this travels alone
 	// maxApart is how far the deadlines in one message lie apart, at most: the
 	// broker drops a message whole.
@@ -28,12 +27,15 @@ const (
 	// there, although another may be idle.
 	share = 4
 	// everyCall is for lanes whose consumer takes any number at once.
-	everyCall = maxBatch * share
+	everyCall = 1 << 20
 	laneIdle  = time.Minute
 	// maxTurn is how many messages a goroutine publishes for others before it
 	// goes on with its own work.
 	maxTurn = 16
 )
+
+// DefaultMaxBatch is how many calls share a message at most, unless told otherwise.
+const DefaultMaxBatch = 32
 
 // item is one call, or one reply, in its lane.
 type item struct {
@@ -186,6 +188,7 @@ func (l *lane) publish(batch []item) {
 type lanes struct {
 	broker  Broker
 	replyTo func() string
+	most    int // items in one message, at most
 	// How well calls share messages.
 	messages, items *metrics.Counter
 
@@ -195,7 +198,7 @@ type lanes struct {
 
 // to returns the lane to queue, whose consumer starts so many calls at once.
 func (ls *lanes) to(queue string, slots int) *lane {
-	limit := min(max(slots/share, 1), maxBatch)
+	limit := min(max(slots/share, 1), ls.most)
 	if v, ok := ls.byQueue.Load(queue); ok {
 		l := v.(*lane)
 		if l.limit.Load() != int64(limit) {

@@ -79,7 +79,7 @@ func (l *ledger) settled(it item, err error) {
 func (l *ledger) wanted(it item, now time.Time) bool { return now.Before(it.deadline) }
 
 func testLane(b Broker, limit int) *lane {
-	ls := &lanes{broker: b, messages: new(metrics.Counter), items: new(metrics.Counter)}
+	ls := &lanes{broker: b, most: DefaultMaxBatch, messages: new(metrics.Counter), items: new(metrics.Counter)}
 	return ls.to("q", limit*share)
 }
 
@@ -223,7 +223,7 @@ func TestLaneKeepsOrder(t *testing.T) {
 
 func TestLanesAreForgottenWhenIdle(t *testing.T) {
 	b := &heldBroker{instant: true}
-	ls := &lanes{broker: b, messages: new(metrics.Counter), items: new(metrics.Counter)}
+	ls := &lanes{broker: b, most: DefaultMaxBatch, messages: new(metrics.Counter), items: new(metrics.Counter)}
 	ln := ls.to("old", 1)
 	ln.send(item{body: []byte("x"), deadline: soon(), owner: &ledger{}})
 	ln.mu.Lock()

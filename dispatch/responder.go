@@ -15,8 +15,9 @@ import (
 
 // ResponderOptions configures a Responder.
 type ResponderOptions struct {
-	Log     *slog.Logger
-	Metrics *metrics.Set
+	MaxBatch int // replies in one message, at most; 0 is DefaultMaxBatch
+	Log      *slog.Logger
+	Metrics  *metrics.Set
 }
 
 // Responder is the serving side of request/reply: it takes requests off queues,
@@ -40,8 +41,11 @@ func NewResponder(b Broker, o ResponderOptions) *Responder {
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
+	if o.MaxBatch < 1 {
+		o.MaxBatch = DefaultMaxBatch
+	}
 	r := &Responder{log: o.Log}
-	r.lanes.broker = b
+	r.lanes.broker, r.lanes.most = b, o.MaxBatch
 	r.lanes.messages = o.Metrics.NewCounter("funcatron_runner_bus_messages_total")
 	r.lanes.items = o.Metrics.NewCounter("funcatron_runner_bus_replies_total")
 	r.unreadable = o.Metrics.NewCounter("funcatron_runner_unreadable_requests_total")

@@ -54,6 +54,7 @@ type Options struct {
 	StateDir       string         // this gateway's own folder
 	MaxBody        int            // bytes of a request's body
 	MaxPending     int            // requests that wait for their reply
+	MaxBatch       int            // requests that share a message to the broker
 	TrustedProxies []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
 	DrainDelay     time.Duration  // readyz answers 503 for so long before the listener closes
 	DrainTime      time.Duration  // for requests to finish after that
@@ -70,6 +71,7 @@ func DefaultOptions() Options {
 		TronQueue:   wire.TronQueue,
 		MaxBody:     8 << 20,
 		MaxPending:  16384,
+		MaxBatch:    dispatch.DefaultMaxBatch,
 		DrainDelay:  time.Second,
 		DrainTime:   30 * time.Second,
 		Log:         slog.New(slog.DiscardHandler),
@@ -86,6 +88,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("MaxBody is %d, must be from 1 to %d bytes (--max-body)", o.MaxBody, 64<<20)
 	case o.MaxPending < 1:
 		return fmt.Errorf("MaxPending is %d, must be at least 1 (--max-pending)", o.MaxPending)
+	case o.MaxBatch < 1:
+		return fmt.Errorf("MaxBatch is %d, must be at least 1 (--max-batch)", o.MaxBatch)
 	case o.DrainTime <= 0 || o.DrainDelay < 0:
 		return errors.New("DrainTime must be positive, DrainDelay not negative (--drain-time, --drain-delay)")
 	}
@@ -142,6 +146,7 @@ func (g *Gateway) prepare() error {
 	copts := dispatch.DefaultCallerOptions()
 	copts.Prefix = g.name + "-replies-"
 	copts.MaxPending, copts.MaxPerQueue = o.MaxPending, max(o.MaxPending*3/4, 1)
+	copts.MaxBatch = o.MaxBatch
 	copts.Log, copts.Metrics = g.log, o.Metrics
 	var err error
 	if g.calls, err = dispatch.NewCaller(o.Broker, copts); err != nil {

@@ -28,6 +28,7 @@ type Options struct {
 	// DrainTime is how long Run goes on after its context has ended.
 	DrainTime time.Duration
 
+	MaxBatch     int           // answers that share a message to the broker
 	MaxReply     int           // bytes of a function's answer
 	QueueLength  int           // requests that wait in a deployment's queue; the same on every runner
 	QueueExpires time.Duration // after which a queue without runner goes; the same on every runner
@@ -46,6 +47,7 @@ func DefaultOptions() Options {
 		TronQueue:    wire.TronQueue,
 		AdminListen:  "127.0.0.1:4000",
 		DrainTime:    30 * time.Second,
+		MaxBatch:     dispatch.DefaultMaxBatch,
 		MaxReply:     8 << 20,
 		QueueLength:  10_000,
 		QueueExpires: 10 * time.Minute,
@@ -68,6 +70,7 @@ func (o *Options) validate() error {
 	need(o.TronQueue != "", "TronQueue is not set (--tron-queue)")
 	need(o.AdminListen != "", "AdminListen is not set (--runner-admin-listen)")
 	need(o.DrainTime > 0, "DrainTime is %v, not more than 0 (--drain-time)", o.DrainTime)
+	need(o.MaxBatch > 0, "MaxBatch is %d, not more than 0 (--max-batch)", o.MaxBatch)
 	need(o.MaxReply > 0, "MaxReply is %d, not more than 0", o.MaxReply)
 	need(o.QueueLength > 0, "QueueLength is %d, not more than 0", o.QueueLength)
 	need(o.QueueExpires > 0, "QueueExpires is %v, not more than 0", o.QueueExpires)

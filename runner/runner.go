@@ -120,7 +120,7 @@ func New(o Options) (*Runner, error) {
 	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		r.log.Debug("inherited files stay open in functions", "err", err)
 	}
-	r.responder = dispatch.NewResponder(o.Broker, dispatch.ResponderOptions{Log: r.log, Metrics: o.Metrics})
+	r.responder = dispatch.NewResponder(o.Broker, dispatch.ResponderOptions{MaxBatch: o.MaxBatch, Log: r.log, Metrics: o.Metrics})
 	o.Metrics.GetOrCreateGauge("funcatron_runner_live_deployments", func() float64 { return float64(r.countLive()) })
 	return r, nil
 }
