@@ -40,11 +40,12 @@ func (r *reader) operations(paths map[string]any, timeout time.Duration, consume
 			}
 			method := strings.ToUpper(key)
 			where := method + " " + clip(path)
-			if first, twice := taken[method+" "+shape]; twice {
+			first, twice := taken[method+" "+shape]
+			if twice { // what else is wrong with it is said, too
 				r.refuse(where, "the same requests as %s %s: two operations on one path and method", method, quote(first))
-				continue
+			} else {
+				taken[method+" "+shape] = path
 			}
-			taken[method+" "+shape] = path
 			object, ok := v.(map[string]any)
 			if !ok {
 				r.refuse(where, "is %s, not an object", kind(v))
