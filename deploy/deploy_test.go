@@ -80,7 +80,9 @@ func variables(t *testing.T) map[string][]string {
 				tag = reflect.StructTag(text)
 			}
 			if len(field.Names) == 0 {
-				out = append(out, flags(field.Type.(*ast.Ident).Name)...)
+				if own, ok := field.Type.(*ast.Ident); ok { // another package's are no part's
+					out = append(out, flags(own.Name)...)
+				}
 			}
 			for _, id := range field.Names {
 				name := tag.Get("name")
