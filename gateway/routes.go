@@ -19,8 +19,12 @@ import (
 	"github.com/funcatron/funcatron/shared/wire"
 )
 
-// askAgain is how long a document that was asked for may take.
-const askAgain = 2 * time.Second
+// askAgain is how long documents that were asked for may take; askAtOnce is how many
+// are asked for together, fewer than inbox has room for.
+const (
+	askAgain  = 2 * time.Second
+	askAtOnce = 100
+)
 
 // deployment is a row of the table and what the gateway knows of it.
 type deployment struct {
@@ -105,6 +109,7 @@ type routes struct {
 
 	bundles map[string]*route.Bundle // by sha, those of the current and of the next table
 	next    *wire.Routes             // waits for documents
+	asked   map[string]bool          // shas of the documents that are on their way
 	acks    []string                 // ids of the messages that brought next
 	broken  map[string]string        // by sha: why its document cannot be used
 }
@@ -179,6 +184,7 @@ func (r *routes) learn(d *wire.Document) {
 	if r.next == nil || r.bundles[d.Sha] != nil {
 		return
 	}
+	delete(r.asked, d.Sha)
 	switch b, err := compile(d.Swagger); {
 	case d.Error != "":
 		r.broken[d.Sha] = d.Error
@@ -190,7 +196,9 @@ func (r *routes) learn(d *wire.Document) {
 			r.log.Warn("document is not saved; a restart needs the Tron", "sha", d.Sha, "err", err)
 		}
 	}
-	r.finish()
+	if len(r.asked) == 0 {
+		r.finish()
+	}
 }
 
 func compile(doc []byte) (*route.Bundle, error) {
@@ -228,6 +236,11 @@ func (r *routes) ask() {
 // finish swaps next in if nothing is missing any more, else asks for what is.
 func (r *routes) finish() {
 	if shas := r.missing(); len(shas) > 0 {
+		shas = shas[:min(len(shas), askAtOnce)]
+		r.asked = make(map[string]bool, len(shas))
+		for _, sha := range shas {
+			r.asked[sha] = true
+		}
 		r.tron.Send(wire.Message{Action: wire.Want, Wants: &wire.Wants{Documents: shas}})
 		return
 	}
