@@ -34,6 +34,7 @@ import (
 	"github.com/funcatron/funcatron/runner/demo"
 	"github.com/funcatron/funcatron/runner/pack"
 	"github.com/funcatron/funcatron/shared/discover"
+	"github.com/funcatron/funcatron/shared/heap"
 	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/version"
 	"github.com/funcatron/funcatron/tron"
@@ -279,8 +280,22 @@ type gatewayCmd struct {
 }
 
 // Run serves clients until ctx ends.
+// heapFloor is the heap in bytes below which what is in the path of requests is not
+// collected.
+const heapFloor = 64 << 20
+
+// tune has garbage collected seldom, but not beyond a part of the memory there is:
+// in a runner's container the functions want theirs.
+func tune(log *slog.Logger, part float64) {
+	heap.Floor(heapFloor)
+	if err := heap.Bound(part); err != nil {
+		log.Warn("the heap is not bounded; set GOMEMLIMIT", "err", err)
+	}
+}
+
 func (c *gatewayCmd) Run(ctx context.Context, s *streams) error {
 	log, set := c.logger(s.out), metrics.NewSet()
+	tune(log, 0.9)
 	b, first, err := c.broker("gateway", log, set)
 	if err != nil {
 		return err
@@ -325,6 +340,7 @@ type runnerCmd struct {
 // Run runs functions until ctx ends.
 func (c *runnerCmd) Run(ctx context.Context, s *streams) error {
 	log, set := c.logger(s.out), metrics.NewSet()
+	tune(log, 0.4)
 	b, first, err := c.broker("runner", log, set)
 	if err != nil {
 		return err
@@ -351,6 +367,7 @@ type upCmd struct {
 // Run is the whole system in one process until ctx ends.
 func (c *upCmd) Run(ctx context.Context, s *streams) error {
 	log := c.logger(s.out)
+	tune(log, 0.4)
 	tronSet, runnerSet, gatewaySet := metrics.NewSet(), metrics.NewSet(), metrics.NewSet()
 	var b dispatch.Broker = memory.NewWith(memory.Options{Metrics: gatewaySet})
 	first := part{"broker", func(ctx context.Context) error { <-ctx.Done(); return nil }}
