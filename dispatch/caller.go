@@ -109,6 +109,11 @@ func NewCaller(b Broker, o CallerOptions) (*Caller, error) {
 
 // Run keeps the reply queue until ctx ends, and fails what still waits then.
 func (c *Caller) Run(ctx context.Context) error {
+	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { c.table.sweep(sweeping) })
+	defer wg.Wait()
+	defer stop()
 	err := c.broker.Inbox(ctx, c.opts.Prefix, c.opened, c.receive)
 	c.opened("")
 	if err != nil {
@@ -191,12 +196,12 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 	if l.inFlight.Add(1) > int64(c.opts.MaxPerQueue) || l.queued.Load() >= int64(c.opts.MaxPerQueue) {
 		return fmt.Errorf("%d requests of this deployment are pending: %w", c.opts.MaxPerQueue, ErrFull)
 	}
-	s, id := c.table.reserve(l, resp, left)
+	s, id := c.table.reserve(l, resp, deadline)
 	if s == nil {
 		return fmt.Errorf("%d requests are pending: %w", c.opts.MaxPending, ErrFull)
 	}
 	size := c.send(l, id, deadline, left, req)
-	err := c.table.wait(s, id)
+	err := c.table.wait(s)
 	c.bytes.Add(-size)
 	return err
 }

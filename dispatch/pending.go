@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -19,27 +20,38 @@ const (
 	maxCalls = 1 << (indexBits - 2)
 )
 
+// sweepEvery is how late a call may learn that its time is over. A sweep looks at
+// eight bytes a slot, where a timer a call costs each of them.
+const sweepEvery = 5 * time.Millisecond
+
+// restAfter is how many sweeps in a row find nothing before they stop.
+const restAfter = 200
+
 // pending is the table of calls that wait for their reply. It never grows beyond
 // its bound, and reserving, resolving and releasing allocate nothing once a slot
-// was used.
+// was used. Deadlines count while sweep runs.
 type pending struct {
 	shards [1 << shardBits]shard
 	count  atomic.Int64
 	max    int64
+	start  time.Time
+
+	sweeping atomic.Bool
+	first    chan struct{} // holds one: a call came while nobody swept
 }
 
 type shard struct {
 	mu   sync.Mutex
 	free []*slot
 	all  []*slot
-	_    [64]byte // shards are used by different processors
+	due  []time.Duration // since start, of the call in the slot of that index; 0 has none
+	_    [64]byte        // shards are used by different processors
 }
 
 // slot is one waiting call. Whoever sets id to 0, under the shard's lock, ends
-// the call: a resolver, who then sends on done exactly once, or the waiting side.
+// the call, and then sends on done exactly once.
 type slot struct {
-	done  chan error // holds one
-	timer *time.Timer
+	done chan error // holds one
 
 	id   uint64             // guarded by shard.mu; 0 while nobody waits
 	gen  uint64             // guarded by shard.mu
@@ -49,14 +61,19 @@ type slot struct {
 	resp *envelope.Response // the resolver's from when it has set id to 0 until it sends on done
 }
 
-func newPending(limit int) *pending { return &pending{max: int64(limit)} }
+func newPending(limit int) *pending {
+	return &pending{max: int64(limit), start: time.Now(), first: make(chan struct{}, 1)}
+}
 
 // reserve takes a slot for a call in lane l whose reply goes to resp, and draws
 // the call's id; the slot is nil when the table is full.
-func (p *pending) reserve(l *lane, resp *envelope.Response, left time.Duration) (*slot, uint64) {
+func (p *pending) reserve(l *lane, resp *envelope.Response, deadline time.Time) (*slot, uint64) {
 	if p.count.Add(1) > p.max {
 		p.count.Add(-1)
 		return nil, 0
+	}
+	if !p.sweeping.Load() && p.sweeping.CompareAndSwap(false, true) {
+		p.first <- struct{}{}
 	}
 	n := rand.Uint64N(1 << shardBits)
 	sh := &p.shards[n]
@@ -65,36 +82,26 @@ func (p *pending) reserve(l *lane, resp *envelope.Response, left time.Duration) 
 	var s *slot
 	if last := len(sh.free) - 1; last >= 0 {
 		s, sh.free = sh.free[last], sh.free[:last]
-		s.timer.Reset(left)
 	} else {
-		s = &slot{done: make(chan error, 1), timer: time.NewTimer(left), idx: uint64(len(sh.all))<<shardBits | n}
-		sh.all = append(sh.all, s)
+		s = &slot{done: make(chan error, 1), idx: uint64(len(sh.all))<<shardBits | n}
+		sh.all, sh.due = append(sh.all, s), append(sh.due, 0)
 	}
+	sh.due[s.idx>>shardBits] = max(deadline.Sub(p.start), 1)
 	s.gen++
 	s.id = s.gen<<indexBits | s.idx
 	s.lane, s.resp, s.kept = l, resp, false
 	return s, s.id
 }
 
-// wait returns when call id is resolved or its time is over, and gives its slot
-// back. After it nobody touches resp any more.
-func (p *pending) wait(s *slot, id uint64) error {
-	var err error
-	select {
-	case err = <-s.done:
-	case <-s.timer.C:
-		if p.claim(id) != nil {
-			err = ErrDeadline
-		} else {
-			err = <-s.done // resolved at the last moment
-		}
-	}
+// wait returns when s's call has ended, and gives the slot back. After it nobody
+// touches resp any more.
+func (p *pending) wait(s *slot) error {
+	err := <-s.done
 	p.release(s)
 	return err
 }
 
 func (p *pending) release(s *slot) {
-	s.timer.Stop()
 	s.resp = nil
 	sh := &p.shards[s.idx&(1<<shardBits-1)]
 	sh.mu.Lock()
@@ -116,8 +123,13 @@ func (p *pending) claim(id uint64) *slot {
 	if i >= uint64(len(sh.all)) || sh.all[i].id != id || id == 0 {
 		return nil
 	}
+	return sh.end(i)
+}
+
+// end ends the call in slot i, which waits. mu is held.
+func (sh *shard) end(i uint64) *slot {
 	s := sh.all[i]
-	s.id = 0
+	s.id, sh.due[i] = 0, 0
 	return s
 }
 
@@ -166,10 +178,56 @@ func (p *pending) failAll(l *lane, err error) {
 	for i := range p.shards {
 		sh := &p.shards[i]
 		sh.mu.Lock()
-		for _, s := range sh.all {
+		for i, s := range sh.all {
 			if s.id != 0 && (l == nil || s.lane == l && !s.kept) {
-				s.id = 0
-				s.done <- err
+				sh.end(uint64(i)).done <- err
+			}
+		}
+		sh.mu.Unlock()
+	}
+}
+
+// sweep ends the calls whose time is over with ErrDeadline, until ctx ends. It
+// rests while nothing waits.
+func (p *pending) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		tick.Stop()
+		select {
+		case <-p.first:
+		case <-ctx.Done():
+			return
+		}
+		tick.Reset(sweepEvery)
+		for idle := 0; idle < restAfter; {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if p.count.Load() > 0 {
+				p.expire(time.Since(p.start))
+				idle = 0
+			} else if idle++; idle == restAfter {
+				p.sweeping.Store(false)
+				// A call that came just before that may count on us.
+				if p.count.Load() > 0 && p.sweeping.CompareAndSwap(false, true) {
+					idle = 0
+				}
+			}
+		}
+	}
+}
+
+// expire ends the calls that are due.
+func (p *pending) expire(now time.Duration) {
+	for i := range p.shards {
+		sh := &p.shards[i]
+		sh.mu.Lock()
+		for j, due := range sh.due {
+			if due != 0 && due <= now {
+				sh.end(uint64(j)).done <- ErrDeadline
 			}
 		}
 		sh.mu.Unlock()

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -13,22 +14,22 @@ import (
 func TestPendingResolvesOnce(t *testing.T) {
 	p := newPending(2)
 	var resp envelope.Response
-	s, id := p.reserve(nil, &resp, time.Minute)
+	s, id := p.reserve(nil, &resp, time.Now().Add(time.Minute))
 	if !p.resolve(&envelope.Response{Call: id, Status: 201}) {
 		t.Fatal("nobody waited for the reply")
 	}
 	if p.resolve(&envelope.Response{Call: id, Status: 500}) {
 		t.Error("a second reply was taken")
 	}
-	if err := p.wait(s, id); err != nil || resp.Status != 201 {
+	if err := p.wait(s); err != nil || resp.Status != 201 {
 		t.Errorf("wait = %v, status %d", err, resp.Status)
 	}
-	again, id2 := p.reserve(nil, &resp, time.Minute)
+	again, id2 := p.reserve(nil, &resp, time.Now().Add(time.Minute))
 	if p.resolve(&envelope.Response{Call: id, Status: 500}) {
 		t.Error("a late reply reached the call that has its slot now")
 	}
 	p.fail(id2, ErrDown)
-	if err := p.wait(again, id2); !errors.Is(err, ErrDown) {
+	if err := p.wait(again); !errors.Is(err, ErrDown) {
 		t.Errorf("wait = %v, want ErrDown", err)
 	}
 	if p.size() != 0 {
@@ -40,24 +41,23 @@ func TestPendingIsBounded(t *testing.T) {
 	p := newPending(3)
 	var resp envelope.Response
 	var slots []*slot
-	var ids []uint64
 	for range 3 {
-		s, id := p.reserve(nil, &resp, time.Minute)
+		s, _ := p.reserve(nil, &resp, time.Now().Add(time.Minute))
 		if s == nil {
 			t.Fatal("full too early")
 		}
-		slots, ids = append(slots, s), append(ids, id)
+		slots = append(slots, s)
 	}
-	if s, _ := p.reserve(nil, &resp, time.Minute); s != nil {
+	if s, _ := p.reserve(nil, &resp, time.Now().Add(time.Minute)); s != nil {
 		t.Error("a fourth call found room")
 	}
 	p.failAll(nil, ErrDown)
-	for i, s := range slots {
-		if err := p.wait(s, ids[i]); !errors.Is(err, ErrDown) {
+	for _, s := range slots {
+		if err := p.wait(s); !errors.Is(err, ErrDown) {
 			t.Errorf("wait = %v", err)
 		}
 	}
-	if s, _ := p.reserve(nil, &resp, time.Minute); s == nil {
+	if s, _ := p.reserve(nil, &resp, time.Now().Add(time.Minute)); s == nil {
 		t.Error("no room although nothing is pending")
 	}
 }
@@ -65,17 +65,28 @@ func TestPendingIsBounded(t *testing.T) {
 func TestPendingEndsAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPending(1)
-		var resp envelope.Response
-		s, id := p.reserve(nil, &resp, 30*time.Second)
-		start := time.Now()
-		if err := p.wait(s, id); !errors.Is(err, ErrDeadline) {
-			t.Errorf("wait = %v, want ErrDeadline", err)
-		}
-		if took := time.Since(start); took != 30*time.Second {
-			t.Errorf("waited %v", took)
-		}
-		if p.resolve(&envelope.Response{Call: id}) {
-			t.Error("a reply after the deadline was taken")
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go p.sweep(ctx)
+		// The second call comes when the sweep rests.
+		for range 2 {
+			var resp envelope.Response
+			s, id := p.reserve(nil, &resp, time.Now().Add(30*time.Second))
+			start := time.Now()
+			if err := p.wait(s); !errors.Is(err, ErrDeadline) {
+				t.Errorf("wait = %v, want ErrDeadline", err)
+			}
+			if took := time.Since(start); took < 30*time.Second || took > 30*time.Second+sweepEvery {
+				t.Errorf("waited %v", took)
+			}
+			if p.resolve(&envelope.Response{Call: id}) {
+				t.Error("a reply after the deadline was taken")
+			}
+			<-time.After(2 * restAfter * sweepEvery) // of the bubble's time
+			synctest.Wait()
+			if p.sweeping.Load() {
+				t.Error("it sweeps although nothing waits")
+			}
 		}
 	})
 }
@@ -84,7 +95,9 @@ func TestPendingEndsAtTheDeadline(t *testing.T) {
 // reply that it gets is its own.
 func TestPendingUnderContention(t *testing.T) {
 	p := newPending(1 << 12)
+	ctx, end := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
+	wg.Go(func() { p.sweep(ctx) })
 	ids := make(chan uint64, 1<<12)
 	stop := make(chan struct{})
 	for range 3 {
@@ -114,13 +127,13 @@ func TestPendingUnderContention(t *testing.T) {
 		callers.Go(func() {
 			for range 2000 {
 				var resp envelope.Response
-				s, id := p.reserve(nil, &resp, 100*time.Microsecond)
+				s, id := p.reserve(nil, &resp, time.Now().Add(100*time.Microsecond))
 				if s == nil {
 					t.Error("table full")
 					return
 				}
 				ids <- id
-				if err := p.wait(s, id); err == nil && resp.Held != time.Duration(id) {
+				if err := p.wait(s); err == nil && resp.Held != time.Duration(id) {
 					t.Errorf("call %d got the reply to %d", id, resp.Held)
 				}
 			}
@@ -129,6 +142,7 @@ func TestPendingUnderContention(t *testing.T) {
 	callers.Wait()
 	close(ids)
 	close(stop)
+	end()
 	wg.Wait()
 	if p.size() != 0 {
 		t.Errorf("%d calls pending at the end", p.size())
@@ -140,10 +154,10 @@ func TestPendingAllocatesNothing(t *testing.T) {
 	var resp envelope.Response
 	answer := &envelope.Response{Status: 200}
 	round := func() {
-		s, id := p.reserve(nil, &resp, time.Minute)
+		s, id := p.reserve(nil, &resp, time.Now().Add(time.Minute))
 		answer.Call = id
 		p.resolve(answer)
-		_ = p.wait(s, id)
+		_ = p.wait(s)
 	}
 	for range 1000 {
 		round() // every shard has its slot then
@@ -159,10 +173,10 @@ func BenchmarkPending(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		var resp, answer envelope.Response
 		for pb.Next() {
-			s, id := p.reserve(nil, &resp, time.Minute)
+			s, id := p.reserve(nil, &resp, time.Now().Add(time.Minute))
 			answer.Call = id
 			p.resolve(&answer)
-			_ = p.wait(s, id)
+			_ = p.wait(s)
 		}
 	})
 }

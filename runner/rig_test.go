@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -101,6 +102,10 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	wg.Go(func() { _ = g.caller.Run(ctx) })
+	eventually(t, "reply queue", func() bool {
+		_, err := g.call(wire.Deployment{Queue: "nobody's"}, "GET", "/", "", time.Second)
+		return errors.Is(err, dispatch.ErrUnroutable)
+	})
 	wg.Go(func() {
 		err := g.broker.Consume(ctx, dispatch.Queue{Name: wire.TronQueue}, 1, func(d *dispatch.Delivery) {
 			defer d.Settle(dispatch.Ack)
