@@ -67,7 +67,7 @@ func (r *Responder) Serve(ctx context.Context, q Queue, slots int, h func(*Call)
 	announce := context.AfterFunc(ctx, s.announce)
 	err := r.lanes.broker.Consume(ctx, q, slots, s.take)
 	announce()
-	s.running.Wait()
+	s.end()
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", q.Name, err)
 	}

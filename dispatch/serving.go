@@ -9,19 +9,31 @@ import (
 	"github.com/funcatron/funcatron/shared/envelope"
 )
 
-// serving is one Serve: its workers, and the calls it has not done with.
+// trimEvery is how long a worker may be without work before it goes.
+const trimEvery = 10 * time.Second
+
+// serving is one Serve: its workers, and the calls it has not done with. Workers
+// stay for a while when they have nothing to do, since a new goroutine grows its
+// stack all over again.
 type serving struct {
 	responder *Responder
 	slots     int
 	handle    func(*Call)
-	running   sync.WaitGroup
+	running   sync.WaitGroup // workers, idle or not
 
 	mu      sync.Mutex
-	workers int     // at most slots
+	workers int      // at most slots
+	idle    []worker // the one that was busy last is the next
+	unused  int      // of those, the first so many had no work since the last trim
+	trimmer *time.Timer
+	ended   bool    // workers go when they have nothing to do
 	waiting []*Call // for a worker, since all are busy
 	calls   []*Call // all that are not done with, waiting or not
 	leaving bool    // nothing more is taken than what is here
 }
+
+// worker takes the calls that one goroutine runs, and ends with nil. It holds one.
+type worker chan *Call
 
 // take splits a message into its calls and hands them to the workers.
 func (s *serving) take(d *Delivery) {
@@ -68,15 +80,21 @@ func (s *serving) append(c *Call) {
 	s.calls = append(s.calls, c)
 }
 
-// start runs c on a new worker, or leaves it to those there are.
+// start gives c to a worker that is idle or new, or leaves it to those that are busy.
 func (s *serving) start(c *Call) {
 	s.mu.Lock()
 	s.append(c)
 	leaving := s.leaving
-	if s.workers < s.slots {
+	last := len(s.idle) - 1
+	switch {
+	case last >= 0:
+		s.idle[last] <- c
+		s.idle = s.idle[:last]
+		s.unused = min(s.unused, last)
+	case s.workers < s.slots:
 		s.workers++
 		s.running.Go(func() { s.work(c) })
-	} else {
+	default:
 		s.waiting = append(s.waiting, c)
 	}
 	s.mu.Unlock()
@@ -97,16 +115,15 @@ func (s *serving) announce() {
 	}
 }
 
-// work runs c, and then what waits.
+// work runs c, and then whatever there is.
 func (s *serving) work(c *Call) {
-	for c != nil {
+	for w := make(worker, 1); c != nil; c = s.next(w) {
 		if time.Now().After(c.Deadline) {
 			s.responder.expired.Inc()
 			c.finish() // whoever asked has been told
 		} else {
 			s.run(c)
 		}
-		c = s.next()
 	}
 }
 
@@ -124,15 +141,57 @@ func (s *serving) run(c *Call) {
 	s.handle(c)
 }
 
-func (s *serving) next() *Call {
+// next waits for w's next call; it is nil when w is to go.
+func (s *serving) next(w worker) *Call {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.waiting) == 0 {
+	if len(s.waiting) > 0 {
+		c := s.waiting[0]
+		s.waiting[0] = nil
+		s.waiting = s.waiting[1:]
+		s.mu.Unlock()
+		return c
+	}
+	if s.ended {
 		s.workers--
+		s.mu.Unlock()
 		return nil
 	}
-	c := s.waiting[0]
-	s.waiting[0] = nil
-	s.waiting = s.waiting[1:]
-	return c
+	s.idle = append(s.idle, w)
+	if s.trimmer == nil {
+		s.trimmer = time.AfterFunc(trimEvery, s.trim)
+	}
+	s.mu.Unlock()
+	return <-w
+}
+
+// trim sends the workers away that had nothing to do since it was last called.
+func (s *serving) trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dismiss(s.unused)
+	s.unused = len(s.idle)
+	if s.trimmer = nil; s.workers > 0 && !s.ended {
+		s.trimmer = time.AfterFunc(trimEvery, s.trim)
+	}
+}
+
+// dismiss sends the first n idle workers away. mu is held.
+func (s *serving) dismiss(n int) {
+	for _, w := range s.idle[:n] {
+		w <- nil
+	}
+	s.idle = slices.Delete(s.idle, 0, n)
+	s.workers -= n
+}
+
+// end waits for the calls that run, and sends all workers away.
+func (s *serving) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.dismiss(len(s.idle))
+	if s.trimmer != nil {
+		s.trimmer.Stop()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
 }
