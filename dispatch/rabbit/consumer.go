@@ -96,7 +96,7 @@ func (k *consumption) over(ctx context.Context, c *conn) error {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		tell(ch, outcomes, stop)
+		tell(ch, k.prefetch, outcomes, stop)
 	}()
 	canceled := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
@@ -150,31 +150,102 @@ type outcome struct {
 	dispatch.Outcome
 }
 
+// Acknowledgements wait for each other: one of many costs RabbitMQ and us as much
+// as one of one. They wait ackAfter at most, and as long as they are less than a
+// part of what RabbitMQ has out to us, so that it does not wait for them.
+const (
+	ackAfter = 2 * time.Millisecond
+	ackShare = 4
+	ackMost  = 64
+)
+
 // tell tells RabbitMQ the outcomes until stop is closed, and then those that are
 // left. An error means that the channel is lost, and with it the deliveries.
-func tell(ch *amqp.Channel, outcomes <-chan outcome, stop <-chan struct{}) {
+func tell(ch *amqp.Channel, prefetch int, outcomes <-chan outcome, stop <-chan struct{}) {
+	acks := acks{most: min(max(prefetch/ackShare, 1), ackMost), settled: make(map[uint64]bool)}
+	timer := time.NewTimer(ackAfter)
+	timer.Stop()
+	defer timer.Stop()
 	one := func(o outcome) {
 		if o.Outcome == dispatch.Requeue {
 			_ = ch.Nack(o.tag, false, true)
+			acks.told(o.tag)
 		} else {
-			_ = ch.Ack(o.tag, false)
+			acks.add(o.tag)
 		}
 	}
+	flush := func() { acks.flush(func(tag uint64, multiple bool) { _ = ch.Ack(tag, multiple) }) }
 	for {
 		select {
 		case o := <-outcomes:
 			one(o)
+			switch {
+			case acks.waiting >= acks.most:
+				timer.Stop()
+				flush()
+			case acks.waiting == 1:
+				timer.Reset(ackAfter)
+			}
+		case <-timer.C:
+			flush()
 		case <-stop:
 			for {
 				select {
 				case o := <-outcomes:
 					one(o)
 				default:
+					flush()
 					return
 				}
 			}
 		}
 	}
+}
+
+// acks is the acknowledgements of a channel that RabbitMQ has not been told. Tags
+// count from 1; basic.ack with multiple settles all up to one.
+type acks struct {
+	most    int             // are told at once
+	waiting int             // to be told
+	prefix  uint64          // every delivery up to it is settled and told
+	settled map[uint64]bool // those beyond it that are settled, true where that was told
+}
+
+func (a *acks) add(tag uint64) {
+	a.settled[tag] = false
+	a.waiting++
+}
+
+// told notes a delivery that RabbitMQ was told of in another way.
+func (a *acks) told(tag uint64) { a.settled[tag] = true }
+
+// flush acknowledges what waits, as much of it as can be at once.
+func (a *acks) flush(ack func(tag uint64, multiple bool)) {
+	last, n := uint64(0), 0 // of those to be told in the prefix: the last, and how many
+	for {
+		told, ok := a.settled[a.prefix+1]
+		if !ok {
+			break
+		}
+		a.prefix++
+		delete(a.settled, a.prefix)
+		if !told {
+			last = a.prefix
+			n++
+		}
+	}
+	if n > 0 {
+		ack(last, n > 1)
+	}
+	if a.waiting > n {
+		for tag, told := range a.settled {
+			if !told {
+				ack(tag, false)
+				a.settled[tag] = true
+			}
+		}
+	}
+	a.waiting = 0
 }
 
 // delivery is one message handed over.
