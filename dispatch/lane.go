@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -10,14 +11,17 @@ import (
 )
 
 // A broker's cost is per message, not per byte, so calls to one queue share
-// messages under load. What decides when is a clock that the broker itself
-// beats: a lane may have `window` messages that the broker has not settled yet.
-// While there is room a call leaves at once and alone, and an idle system pays
-// nothing. While there is none calls wait, and those that wait leave as one
-// message at the next settlement. The settlement is the broker's confirm and not
-// the reply, so a slow function never closes the window.
+// messages under load. What decides when is a clock that the broker itself beats.
+// While it has settled all that a lane sent, a call leaves at once, and an idle
+// system pays nothing. Otherwise calls wait, and those that wait leave as one
+// message at the next settlement, or before it when they fill one: nothing is
+// gained then by waiting (TCP's rule of Nagle, RFC 896). The settlement is the
+// broker's confirm and not the reply, so a slow function stops no clock.
+//
+// Before a message leaves, what else is ready to run on this processor runs: a
+// reply that carried many answers has woken many clients, who ask again together.
 const (
-	window        = 2
+	window        = 4         // messages that the broker has not settled, at most
 	maxBatchBytes = 256 << 10 // a call larger than this travels alone
 	// maxApart is how far the deadlines in one message lie apart, at most: the
 	// broker drops a message whole.
@@ -72,6 +76,7 @@ type lane struct {
 	draining bool   // somebody is in drain; others leave their item to it
 	waiting  []item // waiting[head:] waits; what is before has left
 	head     int
+	bytes    int       // of what waits
 	used     time.Time // when the last item came
 }
 
@@ -80,20 +85,31 @@ func (l *lane) send(it item) {
 	it.lane = l
 	l.mu.Lock()
 	l.waiting = append(l.waiting, it)
+	l.bytes += len(it.body)
 	l.used = time.Now()
 	l.drain()
 }
 
-// drain publishes while the window is open and something waits. It is entered
+// ready tells whether a message may leave. mu is held.
+func (l *lane) ready() bool {
+	n := len(l.waiting) - l.head
+	full := n >= int(l.limit.Load()) || l.bytes >= maxBatchBytes
+	return n > 0 && (l.open == 0 || full && l.open < window)
+}
+
+// drain publishes while messages may leave. It is entered
 // with l.mu held and leaves without it. Brokers may settle inside Publish: such a
 // nested call finds draining set, so the stack stays flat.
 func (l *lane) drain() {
-	if l.draining {
+	if l.draining || !l.ready() {
 		l.mu.Unlock()
 		return
 	}
 	l.draining = true
-	for turn := 0; l.open < window && l.head < len(l.waiting); turn++ {
+	l.mu.Unlock()
+	runtime.Gosched()
+	l.mu.Lock()
+	for turn := 0; l.ready(); turn++ {
 		if turn == maxTurn {
 			go func() {
 				l.mu.Lock()
@@ -134,6 +150,7 @@ func (l *lane) take(now time.Time) (batch, stale []item) {
 		} else {
 			break
 		}
+		l.bytes -= len(it.body)
 		l.waiting[l.head] = item{} // its body is not ours to keep alive
 	}
 	switch {

@@ -85,24 +85,34 @@ func testLane(b Broker, limit int) *lane {
 
 func soon() time.Time { return time.Now().Add(time.Minute) }
 
-func TestLaneSharesMessagesOnlyWhenItsWindowIsFull(t *testing.T) {
+func TestLaneSharesMessagesOnlyWhileTheBrokerIsBusy(t *testing.T) {
 	b, l := &heldBroker{}, &ledger{}
 	ln := testLane(b, 3)
-	for i := range 7 {
-		ln.send(item{body: []byte{'a' + byte(i)}, call: uint64(i), deadline: soon(), owner: l})
+	send := func(body string) {
+		for _, c := range []byte(body) {
+			ln.send(item{body: []byte{c}, call: uint64(c), deadline: soon(), owner: l})
+		}
 	}
-	expect(t, b.bodies(), "a", "b") // alone while the window is open
+	send("a")
+	expect(t, b.bodies(), "a") // alone, and at once
+	send("bc")
+	expect(t, b.bodies(), "a")
+	send("d")
+	expect(t, b.bodies(), "a", "bcd") // nothing is gained by waiting any more
+	send("ef")
 	b.settleNext(nil)
-	expect(t, b.bodies(), "a", "b", "cde") // then as many as may share
-	b.settleNext(nil)
-	expect(t, b.bodies(), "a", "b", "cde", "fg")
+	expect(t, b.bodies(), "a", "bcd")
 	b.settleNext(ErrDown)
-	b.settleNext(nil)
-	ln.send(item{body: []byte("z"), call: 99, deadline: soon(), owner: l})
-	expect(t, b.bodies(), "a", "b", "cde", "fg", "z")
-	for call, want := range map[uint64]error{0: nil, 1: nil, 2: ErrDown, 3: ErrDown, 4: ErrDown, 5: nil, 6: nil} {
+	expect(t, b.bodies(), "a", "bcd", "ef") // the broker has settled all: the clock ticks
+	send("ghijklmnopqrst")
+	expect(t, b.bodies(), "a", "bcd", "ef", "ghi", "jkl", "mno") // the window bounds full ones, too
+	for range 5 {
+		b.settleNext(nil)
+	}
+	expect(t, b.bodies(), "a", "bcd", "ef", "ghi", "jkl", "mno", "pqr", "st")
+	for call, want := range map[uint64]error{'a': nil, 'b': ErrDown, 'c': ErrDown, 'd': ErrDown, 'e': nil, 'f': nil, 'o': nil} {
 		if got, ok := l.got[call]; !ok || got != want {
-			t.Errorf("item %d settled (%v) with %v, want %v", call, ok, got, want)
+			t.Errorf("item %c settled (%v) with %v, want %v", rune(call), ok, got, want)
 		}
 	}
 }
@@ -110,31 +120,30 @@ func TestLaneSharesMessagesOnlyWhenItsWindowIsFull(t *testing.T) {
 func expect(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Fatalf("messages %q, want %q", got, want)
+		t.Fatalf("messages %.80q, want %.80q", got, want)
 	}
 }
 
 func TestLaneNeverBatchesWhatIsHandledOneByOne(t *testing.T) {
 	b, l := &heldBroker{}, &ledger{}
 	ln := testLane(b, 1)
-	for i := range 4 {
+	for i := range window + 2 {
 		ln.send(item{body: []byte{'a' + byte(i)}, call: uint64(i), deadline: soon(), owner: l})
 	}
-	b.settleNext(nil)
-	b.settleNext(nil)
 	expect(t, b.bodies(), "a", "b", "c", "d")
+	b.settleNext(nil)
+	b.settleNext(nil)
+	expect(t, b.bodies(), "a", "b", "c", "d", "e", "f")
 }
 
 func TestLaneSendsNothingStale(t *testing.T) {
 	b, l := &heldBroker{}, &ledger{}
 	ln := testLane(b, 32)
-	for i := range 2 {
-		ln.send(item{body: []byte("x"), call: uint64(100 + i), deadline: soon(), owner: l})
-	}
+	ln.send(item{body: []byte("x"), call: 100, deadline: soon(), owner: l})
 	ln.send(item{body: []byte("old"), call: 1, deadline: time.Now().Add(-time.Second), owner: l})
 	ln.send(item{body: []byte("new"), call: 2, deadline: soon(), owner: l})
 	b.settleNext(nil)
-	expect(t, b.bodies(), "x", "x", "new")
+	expect(t, b.bodies(), "x", "new")
 	if !errors.Is(l.got[1], errStale) {
 		t.Errorf("stale item settled with %v, want errStale", l.got[1])
 	}
@@ -159,10 +168,10 @@ func TestLaneBoundsABatchInBytes(t *testing.T) {
 	for i, body := range [][]byte{[]byte("x"), []byte("x"), []byte("s"), big, []byte("t"), []byte("u")} {
 		ln.send(item{body: body, call: uint64(i), deadline: soon(), owner: l})
 	}
-	for range 4 {
+	for range 3 {
 		b.settleNext(nil)
 	}
-	expect(t, b.bodies(), "x", "x", "s", string(big), "tu")
+	expect(t, b.bodies(), "x", "xs", string(big), "tu")
 }
 
 // A broker that settles inside Publish, and an owner that sends again when it is
