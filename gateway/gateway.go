@@ -40,8 +40,7 @@ const Prefix = "FRNT-"
 // Limits of the HTTP side that are not worth a flag.
 const (
 	maxHeader   = 16 << 10         // bytes of a request's first line and headers
-	readTimeout = 60 * time.Second // from a request's first byte to its last
-	idleTimeout = 120 * time.Second
+	readTimeout = 75 * time.Second // from a request's first byte to its last, and between requests
 )
 
 // Options configures a Gateway.
@@ -187,8 +186,9 @@ func (g *Gateway) prepare() error {
 		ReadBufferSize:               maxHeader,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 readTimeout,
-		IdleTimeout:                  idleTimeout,
-		DisablePreParseMultipartForm: true, // bodies are passed on as they came
+		IdleTimeout:                  readTimeout, // the same, so that coarse deadlines serve both
+		ReduceMemoryUsage:            true,        // of connections that wait; clientConn makes it cheap
+		DisablePreParseMultipartForm: true,        // bodies are passed on as they came
 		CloseOnShutdown:              true,
 		Logger:                       quiet{g.log},
 	}
@@ -239,7 +239,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	start("routes", g.routes.run)
 	start("watch", g.watch)
 	served := make(chan error, 1)
-	wg.Go(func() { served <- g.srv.Serve(g.ln) })
+	wg.Go(func() { served <- g.srv.Serve(listener{g.ln}) })
 	g.log.Info("serving", "url", g.opts.URL, "admin", g.adminURL, "version", version.String())
 
 	var cause error
