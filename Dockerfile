@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     mkdir -p /out/state; \
     if [ -n "$REVISION" ]; then echo "$REVISION" >runner/samples/go/gitsha.txt; fi; \
     go run . pack runner/samples/go -o /out/sample-go.zip --platforms "$TARGETOS/$TARGETARCH"; \
-    GOOS=$TARGETOS GOARCH=$TARGETARCH go build -o /out/funcatron \
+    GOOS=$TARGETOS GOARCH=$TARGETARCH go build -pgo bench/default.pgo -o /out/funcatron \
         -ldflags "-s -w -X github.com/funcatron/funcatron/shared/version.Version=$VERSION" .
 
 # Nothing but certificates, time zones and a user: functions that are static

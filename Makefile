@@ -20,7 +20,7 @@ demo: ## Run all of Funcatron in one process, with the sample; ctrl-C ends it.
 .PHONY: build
 build: ## Build bin/funcatron, one static binary for all parts.
 	@.ci/go
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/funcatron .
+	CGO_ENABLED=0 go build -trimpath -pgo bench/default.pgo -ldflags '$(LDFLAGS)' -o bin/funcatron .
 
 .PHONY: test
 test: ## Run every test; gets a RabbitMQ where none answers.
@@ -30,6 +30,13 @@ test: ## Run every test; gets a RabbitMQ where none answers.
 bench: build ## Measure beside this machine's limits; BENCH="--quick gateway" says what.
 	@.ci/rabbitmq
 	bin/funcatron bench $(BENCH)
+
+.PHONY: pgo
+pgo: build ## Make bench/default.pgo anew, which build optimises by, from the system under load.
+	@.ci/rabbitmq
+	rm -rf bin/profiles
+	bin/funcatron bench --profiles bin/profiles
+	mv bin/profiles/merged.pgo bench/default.pgo
 
 .PHONY: lint
 lint: ## Run staticcheck.

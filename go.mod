@@ -14,6 +14,7 @@ require (
 	github.com/go-openapi/strfmt v0.27.4
 	github.com/go-openapi/swag/loading v0.29.2
 	github.com/go-openapi/validate v1.0.1
+	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/valyala/fasthttp v1.77.0

@@ -37,9 +37,10 @@ type Options struct {
 	Time   time.Duration `help:"How long each measurement takes (default: 1.2s, with --quick 400ms)."`
 	Rounds int           `help:"How often everything is measured (default: 3, with --quick 1)."`
 
-	JSON  string `name:"json" help:"Write everything that was measured to this file." type:"path" placeholder:"FILE"`
-	Plot  string `help:"Write a page with latency curves to this file." type:"path" placeholder:"FILE.html"`
-	Check bool   `help:"Exit with 1 when a floor is not reached, or the run is not valid."`
+	JSON     string `name:"json" help:"Write everything that was measured to this file." type:"path" placeholder:"FILE"`
+	Plot     string `help:"Write a page with latency curves to this file." type:"path" placeholder:"FILE.html"`
+	Profiles string `help:"Measure nothing: load the system, and write its CPU and allocation profiles into this folder." type:"path" placeholder:"DIR"`
+	Check    bool   `help:"Exit with 1 when a floor is not reached, or the run is not valid."`
 
 	RabbitURL string `name:"rabbit-url" help:"RabbitMQ to measure with." default:"amqp://guest:guest@127.0.0.1:5672/"`
 	Source    string `help:"Folder with Funcatron's source, for micro." default:"." type:"path"`
@@ -157,6 +158,9 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("bench: %w", err)
 	}
 	err = b.scenarios(ctx)
+	if b.opts.Profiles != "" {
+		return err
+	}
 	b.report.IsValid = b.report.Valid()
 	b.report.Took = report.Seconds(time.Since(b.report.Began).Seconds())
 	if err := errors.Join(err, b.write()); err != nil {
@@ -180,6 +184,9 @@ func (b *Bench) scenarios(ctx context.Context) error {
 	} else {
 		b.report.Machine.RabbitMQ = version
 		b.rabbitPID = listenerOf(b.opts.RabbitURL)
+	}
+	if b.opts.Profiles != "" {
+		return b.profiles(ctx)
 	}
 	wants := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(b.opts.Scenarios, n) })

@@ -48,11 +48,11 @@ func (b *Bench) newSystem(name string) *system {
 }
 
 // up starts the whole in one process, on the in-memory broker.
-func (b *Bench) up(ctx context.Context) (_ *system, err error) {
+func (b *Bench) up(ctx context.Context, extra ...string) (_ *system, err error) {
 	s := b.newSystem("up")
 	defer func() { s.stopOn(err) }()
-	p, err := s.start("funcatron", "up", "--gateway-listen="+anyPort, "--gateway-admin-listen="+anyPort,
-		"--tron-listen="+anyPort, "--runner-admin-listen="+anyPort, "--drain-delay=0s")
+	p, err := s.start("funcatron", "up", append([]string{"--gateway-listen=" + anyPort, "--gateway-admin-listen=" + anyPort,
+		"--tron-listen=" + anyPort, "--runner-admin-listen=" + anyPort, "--drain-delay=0s"}, extra...)...)
 	if err != nil {
 		return nil, err
 	}
