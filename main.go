@@ -68,7 +68,7 @@ type (
 		TronQueue string `help:"Name of the Tron's control queue." default:"for_tron"`
 	}
 	batchFlags struct {
-		MaxBatch int `help:"Requests, or answers, that share a message to the broker under load; 1 sends each alone." default:"32"`
+		MaxBatch int `help:"Requests, or answers, that share a message to the broker under load; 1 sends each alone." default:"64"`
 	}
 	gatewayFlags struct {
 		GatewayListen      string        `help:"Where clients come, as host:port." default:"127.0.0.1:8080"`

@@ -39,7 +39,7 @@ const (
 )
 
 // DefaultMaxBatch is how many calls share a message at most, unless told otherwise.
-const DefaultMaxBatch = 32
+const DefaultMaxBatch = 64
 
 // item is one call, or one reply, in its lane.
 type item struct {
