@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -73,8 +74,79 @@ type conn struct {
 	used  time.Time // when its last answer was complete
 	until time.Time // its deadline
 
-	peek   func(fd uintptr) bool // made once: a closure a call would be garbage
-	peeked error                 // what peek found
+	// Closures are made once: one a call would be garbage.
+	peek   func(fd uintptr) bool
+	peeked error // what peek found
+
+	turn    func(fd uintptr) bool // what ask does
+	asking  bool                  // turn has yet to write
+	sent    int                   // of out, by turn
+	sendErr error                 // likewise
+	in      [4096]byte            // what turn read
+	rest    []byte                // of in, and not handed over
+	readErr error                 // by turn
+}
+
+// ask writes c.out and waits for the first bytes of the answer. A connection that is
+// written to and then read has nothing to read yet: the attempt would be a system
+// call for nothing. So both are done as one operation of the poller, which says when
+// there is something. That is safe since the function has nothing to say before
+// it was asked: readiness can only come after the write.
+//
+// It returns how much of out was sent; err is of sending, or of waiting when all was.
+func (c *conn) ask() (sent int, err error) {
+	c.asking, c.sent, c.sendErr, c.readErr = true, 0, nil, nil
+	err = c.raw.Read(c.turn)
+	if c.sendErr != nil {
+		err = c.sendErr
+	}
+	if c.sent == len(c.out) || err != nil && !errors.Is(err, syscall.EAGAIN) {
+		return c.sent, err
+	}
+	n, err := c.Write(c.out[c.sent:]) // the socket's buffer is full
+	return c.sent + n, err
+}
+
+// take is one turn of ask: it writes, the first time, and then reads.
+func (c *conn) take(fd uintptr) (done bool) {
+	for c.asking {
+		n, err := syscall.Write(int(fd), c.out)
+		if err == syscall.EINTR {
+			continue
+		}
+		c.asking, c.sent, c.sendErr = false, max(n, 0), err
+		return err != nil || c.sent < len(c.out)
+	}
+	for {
+		n, err := syscall.Read(int(fd), c.in[:])
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		case nil:
+			if n == 0 {
+				err = io.EOF
+			}
+		default:
+			n = 0
+		}
+		c.rest, c.readErr = c.in[:n], err
+		return true
+	}
+}
+
+// Read hands over what ask read, and then reads.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		c.rest = c.rest[n:]
+		return n, nil
+	}
+	if err := c.readErr; err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
 }
 
 // idleUse is how long after its last use a Unix socket is taken as it is: each look
@@ -209,7 +281,8 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 		_ = nc.Close()
 		return nil, fmt.Errorf("connect to function: %w: %w", ErrUnsent, err)
 	}
-	c := &conn{Conn: nc, raw: raw, r: bufio.NewReader(nc)}
+	c := &conn{Conn: nc, raw: raw}
+	c.r, c.turn = bufio.NewReader(c), c.take
 	var b [1]byte
 	c.peek = func(fd uintptr) bool {
 		_, _, c.peeked = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
@@ -261,7 +334,10 @@ func (c *conn) exchange(r *Request, a *Answer) (written bool, err error) {
 	c.out = appendHead(c.out[:0], r)
 	if len(r.Body) <= inlineBody {
 		c.out = append(c.out, r.Body...)
-		n, sendErr := c.Write(c.out)
+		n, sendErr := c.ask()
+		if n == len(c.out) && sendErr != nil { // all was sent, and nothing came back
+			return true, fmt.Errorf("read answer: %w", sendErr)
+		}
 		if sendErr != nil && n == 0 {
 			return false, fmt.Errorf("send request: %w: %w", ErrUnsent, sendErr)
 		}
