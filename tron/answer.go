@@ -45,6 +45,9 @@ func (t *Tron) failWith(w http.ResponseWriter, err error) {
 		answer(w, http.StatusUnprocessableEntity, refusal{Error: start.Reason, Logs: start.Logs})
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged):
 		fail(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, store.ErrNoRoom):
+		t.log.Error("nothing was changed", "err", err)
+		fail(w, http.StatusInsufficientStorage, "nothing was changed: "+store.ErrNoRoom.Error())
 	case errors.Is(err, cluster.ErrStopping), errors.Is(err, dispatch.ErrDown):
 		w.Header().Set("Retry-After", "2")
 		fail(w, http.StatusServiceUnavailable, err.Error())

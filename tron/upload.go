@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/funcatron/funcatron/shared/bundle"
@@ -101,12 +100,12 @@ func (t *Tron) addFunc(run context.Context, w http.ResponseWriter, r *http.Reque
 		record = store.RecordOf(b, time.Now().UTC(), warningsOf(run, b))
 	}
 	if err := t.store.Adopt(file, record, b.Document.JSON); err != nil {
-		status := http.StatusInternalServerError
-		if errors.Is(err, syscall.ENOSPC) {
-			status = http.StatusInsufficientStorage
+		if errors.Is(err, store.ErrNoRoom) {
+			t.rejectFull(w, err)
+			return
 		}
 		t.log.Error("bundle cannot be kept", "sha", b.Sha, "err", err)
-		t.reject(w, status, err.Error())
+		t.reject(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	if known {
@@ -139,13 +138,20 @@ func (t *Tron) rejectReceived(w http.ResponseWriter, body *arriving, err error) 
 		t.reject(w, http.StatusRequestTimeout, fmt.Sprintf("nothing of the upload came in for %v", stallTime))
 	case body.err != nil:
 		t.reject(w, http.StatusBadRequest, "the upload ended before it was complete: "+body.err.Error())
-	case errors.Is(err, syscall.ENOSPC):
-		t.log.Error("no room for an upload", "err", err)
-		t.reject(w, http.StatusInsufficientStorage, "the Tron's disk is full")
+	case errors.Is(err, store.ErrNoRoom):
+		// Clients such as wget look at the answer only when all is sent.
+		_, _ = io.Copy(io.Discard, body) // one that has gone need not be told
+		t.rejectFull(w, err)
 	default:
 		t.log.Error("upload cannot be written", "err", err)
 		t.reject(w, http.StatusInternalServerError, err.Error())
 	}
+}
+
+// rejectFull answers an upload that there is no room for.
+func (t *Tron) rejectFull(w http.ResponseWriter, err error) {
+	t.log.Error("no room for an upload", "err", err)
+	t.reject(w, http.StatusInsufficientStorage, store.ErrNoRoom.Error())
 }
 
 // arriving is an upload's body: slow is fine, standing still is not. err is what

@@ -68,14 +68,14 @@ func (s *Store) Receive(r io.Reader) (path string, err error) {
 	path = filepath.Join(s.incoming(), wire.NewID()+".zip")
 	p, err := statefile.Create(path, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("receive bundle: %w", err)
+		return "", fmt.Errorf("receive bundle: %w", roomOf(err))
 	}
 	defer p.Abort()
 	if _, err := io.Copy(p, r); err != nil {
-		return "", err
+		return "", roomOf(err)
 	}
 	if err := p.Commit(); err != nil {
-		return "", fmt.Errorf("receive bundle: %w", err)
+		return "", fmt.Errorf("receive bundle: %w", roomOf(err))
 	}
 	return path, nil
 }
@@ -90,26 +90,43 @@ func (s *Store) Discard(path string) error {
 
 // Adopt makes the file that Receive wrote the bundle b, whose Swagger document is
 // doc. A bundle that is there already is replaced by the same bytes, which mends
-// a damaged file; its record stays as it was.
+// a damaged file; its record stays as it was. On an error the bundle is as known
+// as it was before, and a file that has no record takes no room.
 func (s *Store) Adopt(path string, b Bundle, doc json.RawMessage) error {
+	s.adopting.Lock()
+	defer s.adopting.Unlock()
 	if err := os.Rename(path, s.file(b.Sha)); err != nil {
-		return fmt.Errorf("keep bundle: %w", err)
+		return fmt.Errorf("keep bundle: %w", roomOf(err))
 	}
 	if err := syncDir(s.bundles()); err != nil {
-		return fmt.Errorf("keep bundle: %w", err)
+		return errors.Join(fmt.Errorf("keep bundle: %w", roomOf(err)), s.forsake(b.Sha))
 	}
 	s.mu.Lock()
 	delete(s.checked, b.Sha)
 	s.mu.Unlock()
-	return s.record(b, doc)
+	if err := s.record(b, doc); err != nil {
+		return errors.Join(err, s.forsake(b.Sha))
+	}
+	return nil
+}
+
+// forsake removes a bundle's file, unless there is a record of it.
+func (s *Store) forsake(sha string) error {
+	if _, err := s.Bundle(sha); !errors.Is(err, ErrNotFound) {
+		return nil // it was there before, or is there after all
+	}
+	return s.Discard(s.file(sha))
 }
 
 func (s *Store) record(b Bundle, doc json.RawMessage) error {
+	if _, err := s.Bundle(b.Sha); err == nil {
+		return nil
+	}
 	v, err := json.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("encode record of bundle %s: %w", b.Sha, err)
 	}
-	err = s.db.Update(func(tx *bolt.Tx) error {
+	err = s.update(func(tx *bolt.Tx) error {
 		if tx.Bucket(bundleBucket).Get([]byte(b.Sha)) != nil {
 			return nil
 		}

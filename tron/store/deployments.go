@@ -39,7 +39,7 @@ func (s *Store) Deployments() (all []Deployment, version int64, err error) {
 // nil. What was current there is draining from now on. It returns the new version
 // of the route table.
 func (s *Store) SetCurrent(place Place, next *Deployment) (version int64, err error) {
-	err = s.db.Update(func(tx *bolt.Tx) error {
+	err = s.update(func(tx *bolt.Tx) error {
 		var replaced []Deployment
 		err := eachDeployment(tx, func(d Deployment) error {
 			if !d.Draining && PlaceOf(&d.Deployment) == place {
@@ -74,7 +74,7 @@ func (s *Store) SetCurrent(place Place, next *Deployment) (version int64, err er
 
 // Forget removes a deployment. One that is not there is no error.
 func (s *Store) Forget(id string) error {
-	err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(deploymentBucket).Delete([]byte(id)) })
+	err := s.update(func(tx *bolt.Tx) error { return tx.Bucket(deploymentBucket).Delete([]byte(id)) })
 	if err != nil {
 		return fmt.Errorf("forget deployment %s: %w", id, err)
 	}

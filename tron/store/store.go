@@ -20,7 +20,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -36,6 +38,9 @@ var (
 	// ErrDamaged means that a bundle's file is missing or is not what it was.
 	// Uploading the bundle again mends it.
 	ErrDamaged = errors.New("bundle file is missing or damaged; upload it again")
+	// ErrNoRoom means that the disk is full, or the quota or file size limit that
+	// the Tron has to keep to. Nothing was changed.
+	ErrNoRoom = errors.New("no room is left for the Tron's state; make some where --state-dir is")
 )
 
 // format is the layout of the database. A higher one is refused.
@@ -68,6 +73,10 @@ type Store struct {
 	mu      sync.Mutex
 	epoch   string
 	checked map[string]stamp // bundle files whose digest was found right, by sha
+
+	// adopting is held from a bundle file's arrival until its record is written
+	// or the file is gone again. It is taken before mu.
+	adopting sync.Mutex
 
 	token string
 }
@@ -108,9 +117,28 @@ func (s *Store) Close() error {
 }
 
 // begin makes the buckets, the epoch and the token where they do not exist, and
-// reads them where they do.
+// reads them where they do. It then writes nothing: a Tron starts on a full disk.
 func (s *Store) begin() error {
-	return s.db.Update(func(tx *bolt.Tx) error {
+	fresh := false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{metaBucket, bundleBucket, documentBucket, deploymentBucket} {
+			if tx.Bucket(name) == nil {
+				fresh = true
+				return nil
+			}
+		}
+		meta := tx.Bucket(metaBucket)
+		if v := meta.Get(formatKey); v != nil && number(v) != format {
+			return fmt.Errorf("format %d, this version reads %d", number(v), format)
+		}
+		s.epoch, s.token = string(meta.Get(epochKey)), string(meta.Get(tokenKey))
+		fresh = meta.Get(formatKey) == nil || s.epoch == "" || s.token == ""
+		return nil
+	})
+	if err != nil || !fresh {
+		return err
+	}
+	return s.update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{metaBucket, bundleBucket, documentBucket, deploymentBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("create bucket %s: %w", name, err)
@@ -121,8 +149,6 @@ func (s *Store) begin() error {
 			if err := putNumber(meta, formatKey, format); err != nil {
 				return err
 			}
-		} else if n := number(v); n != format {
-			return fmt.Errorf("format %d, this version reads %d", n, format)
 		}
 		var err error
 		if s.epoch, err = secret(meta, epochKey); err != nil {
@@ -131,6 +157,24 @@ func (s *Store) begin() error {
 		s.token, err = secret(meta, tokenKey)
 		return err
 	})
+}
+
+// update is a transaction that changes something.
+func (s *Store) update(f func(*bolt.Tx) error) error { return roomOf(s.db.Update(f)) }
+
+// roomOf makes ErrNoRoom of an error that means it: the disk's, the quota's, or
+// RLIMIT_FSIZE's (write(2)).
+func roomOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		// bbolt passes on in words only why its file does not grow.
+		if errors.Is(err, cause) || strings.HasSuffix(err.Error(), ": "+cause.Error()) {
+			return fmt.Errorf("%w: %w", ErrNoRoom, err)
+		}
+	}
+	return err
 }
 
 // Epoch names this state. It is drawn at random together with the database.
@@ -147,7 +191,7 @@ func (s *Store) Token() string { return s.token }
 // that it does not know of: it was restored from an older copy.
 func (s *Store) RenewEpoch() (string, error) {
 	next := draw()
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	err := s.update(func(tx *bolt.Tx) error {
 		return tx.Bucket(metaBucket).Put(epochKey, []byte(next))
 	})
 	if err != nil {
@@ -172,7 +216,7 @@ func (s *Store) SetMembers(members []Member) error {
 	if err != nil {
 		return fmt.Errorf("encode members: %w", err)
 	}
-	err = s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(metaBucket).Put(membersKey, b) })
+	err = s.update(func(tx *bolt.Tx) error { return tx.Bucket(metaBucket).Put(membersKey, b) })
 	if err != nil {
 		return fmt.Errorf("store members: %w", err)
 	}
