@@ -20,6 +20,7 @@ func FuzzParse(f *testing.F) {
 		get("/a", "{name: x, in: query, type: array, items: {type: integer, maximum: 5}, collectionFormat: multi, default: [1]}"),
 		post("{$ref: '#/definitions/A'}", "A: {properties: {x: {$ref: '#/definitions/A'}}, allOf: [{$ref: '#/definitions/B'}]}, B: {not: {type: 'null'}}"),
 		head + "x-a: &a {get: {operationId: x}}\npaths: {/a: {<<: *a}, /b: *a, /c: {$ref: '#/x-a'}}",
+		secured("[{b: []}, {o: [read]}]", "[{k: [], q: []}, {}]"),
 		head + "host: A.test:80\nbasePath: /b/\nx-funcatron: {runtime: exec, command: [a], timeout: 1s, instances: 0x2}\npaths: {}",
 		`{"swagger":"2.0","paths":{"/a":{"post":{"parameters":[{"name":"f","in":"formData","type":"file"}],"responses":{"200":{"schema":{"$ref":"x.json"}}}}}}}`,
 		"openapi: 3.0.0",

@@ -83,6 +83,7 @@ func (r *reader) operation(where string, op *Operation, object map[string]any, s
 	if list := r.mediaTypes(where, object, "produces"); list != nil {
 		op.Produces = list
 	}
+	op.Security = r.security.of(where, object)
 	for key, v := range sorted(r.vendorBlock(where, object)) {
 		switch key {
 		case "timeout":

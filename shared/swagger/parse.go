@@ -84,6 +84,7 @@ type reader struct {
 	given    int                   // parameters of all operations together
 	patterns map[string]bool       // those seen, and whether they compile
 	schemas  *schemas
+	security *security
 }
 
 // refuse notes a reason not to take the document. where is a place that its
@@ -138,7 +139,9 @@ func (r *reader) document() *Document {
 	if !ok && r.root["paths"] != nil {
 		r.refuse("paths", "is %s, not an object", kind(r.root["paths"]))
 	}
+	r.security = r.newSecurity()
 	doc.Operations = r.operations(paths, doc.Runtime.Timeout, consumes, produces)
+	r.security.unused()
 	if len(doc.Operations) == 0 {
 		r.warn("paths", "no operation is described: nothing can be called")
 	}

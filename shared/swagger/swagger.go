@@ -2,8 +2,8 @@
 // requests need, and nothing else.
 //
 // A Document that Parse returned is usable: every operation has a unique method
-// and path, every `$ref` in its requests is resolved, nothing in it names a file
-// or URL. Parse takes bounded time and memory whatever it is given. A Document
+// and path, every `$ref` in its requests is resolved, every security definition
+// that it requires is there, nothing in it names a file or URL. Parse takes bounded time and memory whatever it is given. A Document
 // never changes.
 package swagger
 
@@ -53,6 +53,9 @@ type Operation struct {
 	Params   []Parameter // everything but the body
 	Body     *Body       // nil where the operation takes none
 	Timeout  time.Duration
+	// Security is what a request has to show: one of these. Nil lets everybody in.
+	// Operations without a list of their own share the document's.
+	Security []Requirement
 	Retry    bool // x-funcatron: {retry: true}: may be run again although its method is not idempotent
 }
 
