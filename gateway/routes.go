@@ -290,7 +290,7 @@ func (r *routes) swap(t *wire.Routes, partial bool) error {
 	next := &tableState{epoch: t.Epoch, version: t.Version, partial: partial}
 	items := make([]*route.Item, 0, len(t.Routes))
 	for _, row := range t.Routes {
-		if d := known[row.Deployment]; d != nil && d.item.RouteItem == row {
+		if d := known[row.Deployment]; d != nil && d.item.RouteItem.Equal(row) {
 			items = append(items, d.item)
 			continue
 		}

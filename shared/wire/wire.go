@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -174,6 +175,16 @@ type RouteItem struct {
 	Host       string `json:"host,omitempty"`
 	BasePath   string `json:"base-path"`
 	Queue      string `json:"queue"`
+
+	// Security is how the credentials are checked that operations of the document
+	// require, by the names of their security definitions.
+	Security map[string]Verifier `json:"security,omitempty"`
+}
+
+// Equal tells whether r and o are the same row.
+func (r RouteItem) Equal(o RouteItem) bool {
+	return r.Deployment == o.Deployment && r.Sha == o.Sha && r.Host == o.Host && r.BasePath == o.BasePath && r.Queue == o.Queue &&
+		len(r.Security) == len(o.Security) && (len(r.Security) == 0 || reflect.DeepEqual(r.Security, o.Security))
 }
 
 // Document is a bundle's Swagger document as JSON. Error is set instead where the

@@ -24,6 +24,9 @@ var one = []Message{
 	{Action: Enable, Deployment: &Deployment{ID: "d", Sha: "s", BasePath: "/x", Queue: "q", Props: json.RawMessage(`{"a":[1,"<&>"]}`)}},
 	{Action: Disable, Stop: &Stop{ID: "d"}},
 	{Action: Route, Routes: &Routes{Epoch: "e", Version: 9, Routes: []RouteItem{{Deployment: "d", Sha: "s", Host: "h", BasePath: "/x", Queue: "q"}}}},
+	{Action: Route, Routes: &Routes{Epoch: "e", Version: 10, Routes: []RouteItem{{Deployment: "d", Sha: "s", BasePath: "", Queue: "q", Security: map[string]Verifier{
+		"b": {Type: "basic", Salt: []byte{1}, Digests: [][]byte{{2}, {3}}}, "o": {Type: "oauth2", JWKS: json.RawMessage(`{"keys":[]}`), Issuer: "i", Audience: "a"},
+	}}}}},
 	{Action: Swagger, Document: &Document{Sha: "s", Swagger: json.RawMessage(`{"swagger":"2.0"}`)}},
 }
 
