@@ -279,21 +279,11 @@ func TestServeDrains(t *testing.T) {
 	b.served <- nil
 }
 
-// What comes back because its Responder died runs again only where that does no harm.
+// What comes back because its Responder died does not run: a message that kills
+// whoever runs it would otherwise never end. Its Caller is told, and decides.
 func TestRedelivery(t *testing.T) {
-	for _, tc := range []struct {
-		req   ask
-		runs  bool
-		fault envelope.Fault
-	}{
-		{ask{method: "GET"}, true, envelope.NoFault},
-		{ask{method: "PUT"}, true, envelope.NoFault},
-		{ask{method: "DELETE"}, true, envelope.NoFault},
-		{ask{method: "POST"}, false, envelope.MaybeRan},
-		{ask{method: "PATCH"}, false, envelope.MaybeRan},
-		{ask{method: "POST", retry: true}, true, envelope.NoFault},
-	} {
-		t.Run(fmt.Sprintf("%s retry=%v", tc.req.method, tc.req.retry), func(t *testing.T) {
+	for _, req := range []ask{{method: "GET"}, {method: "POST"}, {method: "POST", retry: true}} {
+		t.Run(fmt.Sprintf("%s retry=%v", req.method, req.retry), func(t *testing.T) {
 			b := newBus(t, dispatch.DefaultCallerOptions())
 			ctx, dies := context.WithCancel(t.Context())
 			defer dies()
@@ -312,7 +302,7 @@ func TestRedelivery(t *testing.T) {
 			go func() {
 				var r reply
 				for {
-					r.err = b.caller.Call("q", 1, time.Now().Add(time.Minute), tc.req, &r.r)
+					r.err = b.caller.Call("q", 1, time.Now().Add(time.Minute), req, &r.r)
 					if !errors.Is(r.err, dispatch.ErrDown) && !errors.Is(r.err, dispatch.ErrUnroutable) {
 						break // else the queues are not there yet
 					}
@@ -325,8 +315,8 @@ func TestRedelivery(t *testing.T) {
 			var runs atomic.Int32
 			b.serve(t, 1, func(c *dispatch.Call) { runs.Add(1); echo(c) })
 			r := <-got
-			if r.err != nil || r.r.Fault != tc.fault || (runs.Load() == 1) != tc.runs {
-				t.Errorf("error %v, fault %d, ran %d times; want fault %d, to run: %v", r.err, r.r.Fault, runs.Load(), tc.fault, tc.runs)
+			if r.err != nil || r.r.Fault != envelope.MaybeRan || runs.Load() != 0 {
+				t.Errorf("error %v, fault %d, ran %d times; want fault %d and not to run", r.err, r.r.Fault, runs.Load(), envelope.MaybeRan)
 			}
 		})
 	}

@@ -24,8 +24,10 @@ type ResponderOptions struct {
 // hands each to a function, and replies.
 //
 // A request is settled when its reply is with the broker, so that one whose
-// Responder dies comes back and meets another. What comes back is run again only
-// when that does no harm; what is late is not run at all.
+// Responder dies comes back and meets another. What comes back may have run, and is
+// not run again: no message is run twice, whatever it does to those who run it.
+// MaybeRan tells its Caller, who knows whether to send it anew, and how often that
+// was done. What is late is not run at all.
 type Responder struct {
 	log   *slog.Logger
 	lanes lanes

@@ -42,11 +42,11 @@ func (s *serving) take(d *Delivery) {
 		switch {
 		case d.Redelivered && s.adopt(c):
 			// It is here already: the connection was lost, not we.
-		case d.Redelivered && !c.Retry && !Idempotent(c.Method):
+		case d.Redelivered:
 			s.responder.maybeRan.Inc()
 			s.add(c)
 			c.Reply(&envelope.Response{Status: 502, Fault: envelope.MaybeRan,
-				Body: []byte("the runner that had this request is gone, and a " + string(c.Method) + " is not run twice")})
+				Body: []byte("the runner that had this request is gone")})
 		default:
 			s.start(c)
 		}

@@ -110,6 +110,7 @@ type Gateway struct {
 
 	routes   *routes
 	measures *measures
+	repeats  *metrics.Counter // of requests that are sent again since their runner is gone
 	failures logline.Throttle // of log lines about failed requests
 	lock     *os.File         // of the state folder
 	draining atomic.Bool
@@ -141,6 +142,7 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) prepare() error {
 	o := g.opts
 	g.measures = newMeasures(o.Metrics)
+	g.repeats = o.Metrics.NewCounter("funcatron_gateway_requests_sent_again_total")
 
 	copts := dispatch.DefaultCallerOptions()
 	copts.Prefix = g.name + "-replies-"
@@ -160,7 +162,7 @@ func (g *Gateway) prepare() error {
 	if g.ln, err = net.Listen("tcp", o.Listen); err != nil {
 		return fmt.Errorf("listen for clients (--gateway-listen): %w", err)
 	}
-	if g.opts.URL, err = discover.Advertise("--gateway-url", o.URL, g.ln.Addr(), os.LookupEnv); err != nil {
+	if g.opts.URL, err = discover.Advertise("--gateway-url", o.URL, "http", g.ln.Addr(), os.LookupEnv); err != nil {
 		_ = g.ln.Close()
 		return err
 	}
@@ -172,7 +174,7 @@ func (g *Gateway) prepare() error {
 		_ = g.ln.Close()
 		return fmt.Errorf("listen for admin (--gateway-admin-listen): %w", err)
 	}
-	if g.adminURL, err = discover.Advertise("--gateway-admin-listen", "", g.admin.Addr(), os.LookupEnv); err != nil {
+	if g.adminURL, err = discover.Advertise("--gateway-admin-listen", "", "http", g.admin.Addr(), os.LookupEnv); err != nil {
 		panic("BUG: a listener's address is no URL: " + err.Error())
 	}
 	g.srv = &fasthttp.Server{

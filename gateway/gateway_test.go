@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -382,6 +383,45 @@ func TestLastRunnerDies(t *testing.T) {
 	}
 	wg.Wait()
 	if err := <-died; err != nil {
+		t.Error(err)
+	}
+}
+
+// A request that kills every runner it is given to is not given to runners for
+// ever, and to one only where it must not run twice.
+func TestEveryRunnerDiesOfIt(t *testing.T) {
+	r := newRig(t, nil)
+	var runs atomic.Int32
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- r.broker.Consume(ctx, dispatch.Queue{Name: "req.d1"}, 1, func(d *dispatch.Delivery) {
+			if !d.Redelivered { // this runner dies with it
+				runs.Add(1)
+				d.Settle(dispatch.Requeue)
+				return
+			}
+			defer d.Settle(dispatch.Ack) // and the next one gets it
+			var q envelope.Request
+			if _, err := envelope.NextRequest(d.Body, &q); err != nil {
+				panic(err)
+			}
+			again := envelope.Response{Call: q.Call, Status: 502, Fault: envelope.MaybeRan}
+			r.broker.Publish(d.ReplyTo, dispatch.Message{Body: append(envelope.AppendResponse(nil, &again, 0), "\r\n"...), ContentType: dispatch.TypeHTTP}, nil)
+		})
+	}()
+	until(t, "the queue has a consumer", func() bool {
+		st, err := r.broker.Inspect(t.Context(), "req.d1")
+		return err == nil && st.Consumers > 0
+	})
+	for method, want := range map[string]int32{"GET": maxRuns, "POST": 1} {
+		runs.Store(0)
+		if resp := r.do(method, "/t/plain", ""); resp.StatusCode != 502 || runs.Load() != want {
+			t.Errorf("%s: %d %s after %d runs, want 502 after %d", method, resp.StatusCode, text(resp), runs.Load(), want)
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 }

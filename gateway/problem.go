@@ -70,10 +70,15 @@ func statusOf(err error, repeatable bool) (status int, detail string) {
 	return fasthttp.StatusBadGateway, "The function could not be called."
 }
 
-// faultOf tells the status of a runner's own answer.
-func faultOf(r *envelope.Response) (status int, detail string) {
+// faultOf tells the status of a runner's own answer. repeatable is as statusOf's.
+func faultOf(r *envelope.Response, repeatable bool) (status int, detail string) {
 	detail = string(r.Body)
 	switch r.Fault {
+	case envelope.MaybeRan:
+		if repeatable {
+			return fasthttp.StatusBadGateway, fmt.Sprintf("%d runners had this request, and each is gone; it is not given to another.", maxRuns)
+		}
+		return fasthttp.StatusBadGateway, "The runner that had this request is gone; the request may have run, and is not run twice."
 	case envelope.Expired:
 		return fasthttp.StatusGatewayTimeout, "The function did not answer in time: " + detail
 	case envelope.NotRun:

@@ -240,32 +240,53 @@ func accept(h *fasthttp.RequestHeader) []byte {
 	return bytes.Join(lines, []byte(", "))
 }
 
+// maxRuns is how many runners may have a request, each after the one before it is
+// gone: it may be the request that kills them.
+const maxRuns = 3
+
 // call sends the request to a runner, and answers with what comes back.
 func (x *exchange) call(start time.Time) {
 	deadline := start.Add(x.op.Timeout)
-	err := x.send(deadline)
-	if errors.Is(err, dispatch.ErrUnroutable) {
-		// Nobody has seen it. Its deployment may have been replaced since the look-up,
-		// and the one that replaced it has a document of its own.
-		if was := x.d; x.lookup() == route.Found && x.d != was {
-			if x.params = x.params[:0]; !x.check(x.rc.Request.Body()) {
-				return
-			}
-			err = x.send(deadline)
-		}
+	answered, err := x.offer(deadline)
+	for runs := 1; err == nil && !answered && x.resp.Fault == envelope.MaybeRan && runs < maxRuns && x.repeatable(); runs++ {
+		x.g.repeats.Inc()
+		answered, err = x.offer(deadline)
 	}
-	if err != nil {
-		status, detail := statusOf(err, x.op.Retry || dispatch.Idempotent(x.method))
+	switch {
+	case answered:
+		return
+	case err != nil:
+		status, detail := statusOf(err, x.repeatable())
 		fail(x.rc, x.id, status, detail)
 		return
-	}
-	if x.resp.Fault != envelope.NoFault {
-		status, detail := faultOf(&x.resp)
+	case x.resp.Fault != envelope.NoFault:
+		status, detail := faultOf(&x.resp, x.repeatable())
 		fail(x.rc, x.id, status, detail)
 		return
 	}
 	x.op.ran(time.Since(start), x.resp.Held, x.resp.Ran)
 	x.answer()
+}
+
+// repeatable tells whether the request may run twice.
+func (x *exchange) repeatable() bool { return x.op.Retry || dispatch.Idempotent(x.method) }
+
+// offer sends the request once, where it goes now. It may turn out to break another
+// document than it was checked against, and is answered then.
+func (x *exchange) offer(deadline time.Time) (answered bool, err error) {
+	err = x.send(deadline)
+	if !errors.Is(err, dispatch.ErrUnroutable) {
+		return false, err
+	}
+	// Nobody has seen it. Its deployment may have been replaced since the look-up,
+	// and the one that replaced it has a document of its own.
+	if was := x.d; x.lookup() != route.Found || x.d == was {
+		return false, err
+	}
+	if x.params = x.params[:0]; !x.check(x.rc.Request.Body()) {
+		return true, nil
+	}
+	return false, x.send(deadline)
 }
 
 func (x *exchange) send(deadline time.Time) error {

@@ -39,7 +39,7 @@ const (
 	NoFault  Fault = iota
 	Died           // the function died, could not be reached or broke the protocol
 	Expired        // the deadline passed before the function answered
-	MaybeRan       // the request was delivered before, and must not run twice
+	MaybeRan       // the request was delivered before, and may have run; it did not run now
 	TooLarge       // the function's answer is larger than a reply may be
 	NotRun         // no process could take it; it may be sent again
 	Held           // no answer yet: the runner takes nothing more, but works this request off
