@@ -64,7 +64,7 @@ func forbidden(dir, imp string, test bool) string {
 	if within(to, "dispatch/memory", "dispatch/rabbit") && !test && dir != "." && !within(dir, to) {
 		return "which broker it is, only main and tests know: the rest is to work with either"
 	}
-	if within(to, "dispatch/brokertest") && !test && !within(dir, to) {
+	if within(to, "dispatch/brokertest", "shared/certs/certstest") && !test && !within(dir, to, "dispatch/brokertest") {
 		return "it is for tests"
 	}
 	switch {
@@ -114,6 +114,8 @@ func TestForbidden(t *testing.T) {
 		{"gateway", "dispatch/memory", false, false},
 		{"gateway", "dispatch/memory", true, true},
 		{"gateway", "dispatch/brokertest", false, false},
+		{"gateway", "shared/certs/certstest", false, false},
+		{"dispatch/brokertest", "shared/certs/certstest", false, true},
 		{"gateway", "tron", false, false},
 		{"gateway", "tron", true, false},
 		{"gateway", "runner/fn", false, false},

@@ -160,7 +160,7 @@ func checkPart(t *testing.T, im *image, known map[string][]string, p part) {
 	}
 	for _, name := range []string{"FUNCATRON_TRON_URL", "FUNCATRON_GATEWAY_URL"} {
 		if v := p.env[name]; v != "" {
-			if _, err := discover.Advertise(name, v, nil, lookup); err != nil {
+			if _, err := discover.Advertise(name, v, "http", nil, lookup); err != nil {
 				t.Errorf("%s: %v", p.where, err)
 			}
 		}

@@ -113,7 +113,7 @@ func New(o Options) (*Runner, error) {
 		r.folder.close()
 		return nil, fmt.Errorf("%w (--runner-admin-listen)", err)
 	}
-	if r.adminURL, err = discover.Advertise("--runner-admin-listen", "", r.admin.Addr(), os.LookupEnv); err != nil {
+	if r.adminURL, err = discover.Advertise("--runner-admin-listen", "", "http", r.admin.Addr(), os.LookupEnv); err != nil {
 		panic("BUG: a listener's address is no URL: " + err.Error())
 	}
 	// What this process was started with is not its functions' business.

@@ -70,7 +70,7 @@ func open(o Options, ln net.Listener) (*Tron, error) {
 	if err := o.checkAccess(ln.Addr()); err != nil {
 		return nil, err
 	}
-	url, err := discover.Advertise("--tron-url", o.URL, ln.Addr(), os.LookupEnv)
+	url, err := discover.Advertise("--tron-url", o.URL, "http", ln.Addr(), os.LookupEnv)
 	if err != nil {
 		return nil, err
 	}

@@ -17,10 +17,10 @@ import (
 // hands them over as HOST, PORT0, PORT_<container port> and so on, and fills in
 // no variables of its own: http://$HOST:$PORT_3000. lookup is os.LookupEnv.
 //
-// Where value is empty, the URL is made of the listener's own address, with
-// this machine's in the place of an unspecified one (0.0.0.0 or [::]).
-// Errors name flag.
-func Advertise(flag, value string, listen net.Addr, lookup func(string) (string, bool)) (string, error) {
+// Where value is empty, the URL is made of scheme, http or https, and the
+// listener's own address, with this machine's in the place of an unspecified one
+// (0.0.0.0 or [::]). Errors name flag.
+func Advertise(flag, value, scheme string, listen net.Addr, lookup func(string) (string, bool)) (string, error) {
 	if value == "" {
 		host, port, err := net.SplitHostPort(listen.String())
 		if err != nil {
@@ -29,7 +29,7 @@ func Advertise(flag, value string, listen net.Addr, lookup func(string) (string,
 		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 			host = machineAddress()
 		}
-		return "http://" + net.JoinHostPort(host, port), nil
+		return scheme + "://" + net.JoinHostPort(host, port), nil
 	}
 
 	var unset []string

@@ -33,7 +33,7 @@ func TestAdvertise(t *testing.T) {
 		{"", local, "http://127.0.0.1:3000"},
 		{"", &net.TCPAddr{IP: net.IPv6loopback, Port: 80}, "http://[::1]:80"},
 	} {
-		got, err := Advertise("--tron-url", tc.value, tc.addr, lookup)
+		got, err := Advertise("--tron-url", tc.value, "http", tc.addr, lookup)
 		if err != nil || got != tc.want {
 			t.Errorf("Advertise(%q, %v) = %q, %v, want %q", tc.value, tc.addr, got, err, tc.want)
 		}
@@ -42,7 +42,7 @@ func TestAdvertise(t *testing.T) {
 
 func TestAdvertiseUnspecified(t *testing.T) {
 	for _, ip := range []net.IP{net.IPv4zero, net.IPv6zero} {
-		got, err := Advertise("--tron-url", "", &net.TCPAddr{IP: ip, Port: 3000}, lookup)
+		got, err := Advertise("--tron-url", "", "https", &net.TCPAddr{IP: ip, Port: 3000}, lookup)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestAdvertiseRefuses(t *testing.T) {
 		{"http://tron:3000/#top", "fragment"},
 		{"http://tron:http", "invalid port"},
 	} {
-		_, err := Advertise("--tron-url", tc.value, nil, lookup)
+		_, err := Advertise("--tron-url", tc.value, "http", nil, lookup)
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "--tron-url") {
 			t.Errorf("Advertise(%q) = %v, want an error with --tron-url and %q", tc.value, err, tc.want)
 		}
@@ -85,7 +85,7 @@ func FuzzAdvertise(f *testing.F) {
 		if value == "" {
 			return
 		}
-		got, err := Advertise("--tron-url", value, nil, lookup)
+		got, err := Advertise("--tron-url", value, "http", nil, lookup)
 		if err != nil {
 			return
 		}
