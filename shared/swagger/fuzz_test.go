@@ -22,6 +22,7 @@ func FuzzParse(f *testing.F) {
 		head + "x-a: &a {get: {operationId: x}}\npaths: {/a: {<<: *a}, /b: *a, /c: {$ref: '#/x-a'}}",
 		secured("[{b: []}, {o: [read]}]", "[{k: [], q: []}, {}]"),
 		head + "host: A.test:80\nbasePath: /b/\nx-funcatron: {runtime: exec, command: [a], timeout: 1s, instances: 0x2}\npaths: {}",
+		head + "x-funcatron: {memory: 256Mi, cpu: 0.5, files: 1024, processes: 64}\npaths: {}",
 		`{"swagger":"2.0","paths":{"/a":{"post":{"parameters":[{"name":"f","in":"formData","type":"file"}],"responses":{"200":{"schema":{"$ref":"x.json"}}}}}}}`,
 		"openapi: 3.0.0",
 		"a: &a [*a, .inf, 2016-01-01, 0x1, !!binary x, ~]",

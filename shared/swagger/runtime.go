@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/funcatron/funcatron/shared/quantity"
 )
 
 // What x-funcatron says where the document does not.
@@ -20,6 +22,15 @@ const (
 	maxConcurrency = 10_000
 	maxInstances   = 1_000
 	maxTimeout     = time.Hour
+
+	minMemory    = 16 << 20 // bytes: with less hardly anything starts
+	maxMemory    = 16 << 40
+	minCPU       = 10 // thousandths
+	maxCPU       = 1_000_000
+	minFiles     = 16
+	maxFiles     = 1_000_000
+	minProcesses = 1
+	maxProcesses = 100_000
 )
 
 // kinds are the runtimes that there are.
@@ -46,11 +57,19 @@ func (r *reader) runtime() Runtime {
 		case "command":
 			rt.Command = r.command(v)
 		case "concurrency":
-			rt.Concurrency = r.count(key, v, maxConcurrency)
+			rt.Concurrency = r.count(key, v, 1, maxConcurrency)
 		case "instances":
-			rt.Instances = r.count(key, v, maxInstances)
+			rt.Instances = r.count(key, v, 1, maxInstances)
 		case "timeout":
 			rt.Timeout = r.timeout(vendor, v)
+		case "memory":
+			rt.Memory = r.quantity(key, v, quantity.Whole, minMemory, maxMemory, "16Mi", "16Ti")
+		case "cpu":
+			rt.CPU = r.quantity(key, v, quantity.Milli, minCPU, maxCPU, "10m", "1000")
+		case "files":
+			rt.Files = r.count(key, v, minFiles, maxFiles)
+		case "processes":
+			rt.Processes = r.count(key, v, minProcesses, maxProcesses)
 		default:
 			r.warn(vendor, "%s is not known, and is passed over", quote(key))
 		}
@@ -106,18 +125,38 @@ func (r *reader) command(v any) []string {
 	return words
 }
 
-func (r *reader) count(key string, v any, most int) int {
+func (r *reader) count(key string, v any, least, most int) int {
 	number, ok := v.(json.Number)
 	if !ok {
-		r.refuse(vendor, "%s is %s, not a number from 1 to %d", key, kind(v), most)
-		return 1
+		r.refuse(vendor, "%s is %s, not a number from %d to %d", key, kind(v), least, most)
+		return least
 	}
 	n, ok := integer(number)
-	if !ok || n < 1 || n > int64(most) {
-		r.refuse(vendor, "%s is %s, not a whole number from 1 to %d", key, clip(string(number)), most)
-		return 1
+	if !ok || n < int64(least) || n > int64(most) {
+		r.refuse(vendor, "%s is %s, not a whole number from %d to %d", key, clip(string(number)), least, most)
+		return least
 	}
 	return int(n)
+}
+
+// quantity is an amount that read reads, a number or a string.
+func (r *reader) quantity(key string, v any, read func(string) (int64, error), least, most int64, leastText, mostText string) int64 {
+	text, ok := v.(string)
+	if number, is := v.(json.Number); is {
+		text, ok = string(number), true
+	}
+	if !ok {
+		r.refuse(vendor, "%s is %s, not a quantity from %s to %s", key, kind(v), leastText, mostText)
+		return 0
+	}
+	n, err := read(text)
+	switch {
+	case err != nil:
+		r.refuse(vendor, "%s: %v", key, err)
+	case n < least || n > most:
+		r.refuse(vendor, "%s is %s, not between %s and %s", key, clip(text), leastText, mostText)
+	}
+	return n
 }
 
 func (r *reader) timeout(where string, v any) time.Duration {

@@ -40,6 +40,12 @@ type Runtime struct {
 	Concurrency int           // requests one process handles at once
 	Instances   int           // processes a runner
 	Timeout     time.Duration // of a request, where its operation has none of its own
+
+	// Limits of one process and what it starts. 0 sets none.
+	Memory    int64 // bytes
+	CPU       int64 // thousandths of a processor
+	Files     int   // open at once, by one process
+	Processes int   // and threads, at once
 }
 
 // Operation is one method on one path, its parameters merged with those of the

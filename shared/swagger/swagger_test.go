@@ -166,6 +166,22 @@ definitions:
 	}
 }
 
+func TestParseLimits(t *testing.T) {
+	for text, want := range map[string]swagger.Runtime{
+		"memory: 256Mi, cpu: 1, files: 1024, processes: 64": {Memory: 256 << 20, CPU: 1000, Files: 1024, Processes: 64},
+		"memory: 1.5Gi, cpu: 0.5":                           {Memory: 3 << 29, CPU: 500},
+		"memory: '0.5Gi', cpu: 250m":                        {Memory: 1 << 29, CPU: 250},
+		"memory: 128974848, cpu: '2'":                       {Memory: 128974848, CPU: 2000},
+		"memory: 1e9, processes: 1":                         {Memory: 1e9, Processes: 1},
+	} {
+		doc := mustParse(t, head+"x-funcatron: {"+text+"}\npaths: {}")
+		got := swagger.Runtime{Memory: doc.Runtime.Memory, CPU: doc.Runtime.CPU, Files: doc.Runtime.Files, Processes: doc.Runtime.Processes}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+}
+
 func TestParseDefaults(t *testing.T) {
 	doc := mustParse(t, head+"basePath: /\npaths: {/a: {get: {responses: {200: {description: ok}}}}}")
 	want := swagger.Runtime{Listen: "unix", Concurrency: 64, Instances: 1, Timeout: 30 * time.Second}

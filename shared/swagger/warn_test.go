@@ -21,7 +21,7 @@ func TestParseWarns(t *testing.T) {
 		"method":             {head + "paths: {/a: {trace: {}}}", []string{"path /a", `"trace"`}},
 		"media type":         {head + "consumes: [json]\npaths: {}", []string{"consumes", `"json"`}},
 		"beside a ref":       {head + "paths: {/a: {$ref: '#/x-a', get: {}}}\nx-a: {put: {operationId: p}}", []string{"path /a", "beside its $ref"}},
-		"unknown key":        {head + "x-funcatron: {memory: 1}\npaths: {}", []string{"x-funcatron", `"memory"`}},
+		"unknown key":        {head + "x-funcatron: {colour: 1}\npaths: {}", []string{"x-funcatron", `"colour"`}},
 		"unknown key below":  {head + "paths: {/a: {get: {x-funcatron: {cache: 1}}}}", []string{"GET /a", `"cache"`}},
 		"undeclared":         {get("/{x}", ""), []string{"GET /{x}", "{x}", "taken for a string"}},
 		"not in the path":    {get("/a", "{name: x, in: path, required: true, type: string}"), []string{"GET /a", `"x"`, "passed over"}},
