@@ -240,16 +240,12 @@ func accept(h *fasthttp.RequestHeader) []byte {
 	return bytes.Join(lines, []byte(", "))
 }
 
-// maxRuns is how many runners may have a request, each after the one before it is
-// gone: it may be the request that kills them.
-const maxRuns = 3
-
 // call sends the request to a runner, and answers with what comes back.
 func (x *exchange) call(start time.Time) {
 	deadline := start.Add(x.op.Timeout)
 	answered, err := x.offer(deadline)
 	for runs := 1; err == nil && !answered && x.resp.Fault == envelope.MaybeRan && runs < maxRuns && x.repeatable(); runs++ {
-		x.g.repeats.Inc()
+		x.g.again(runs, deadline)
 		answered, err = x.offer(deadline)
 	}
 	switch {
