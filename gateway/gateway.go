@@ -27,6 +27,7 @@ import (
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/member"
 	"github.com/funcatron/funcatron/shared/admin"
+	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/discover"
 	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/statefile"
@@ -48,6 +49,7 @@ type Options struct {
 	Broker         dispatch.Broker
 	Listen         string         // where clients come
 	AdminListen    string         // metrics, health, /__routes
+	TLS            *certs.Server  // what clients speak at Listen; nil is plain HTTP
 	URL            string         // what clients are told; "" makes it of Listen
 	TronQueue      string         // the Tron's control queue
 	StateDir       string         // this gateway's own folder
@@ -93,6 +95,13 @@ func (o Options) validate() error {
 		return errors.New("DrainTime must be positive, DrainDelay not negative (--drain-time, --drain-delay)")
 	}
 	return nil
+}
+
+func (o Options) scheme() string {
+	if o.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // Gateway is one gateway process.
@@ -162,9 +171,14 @@ func (g *Gateway) prepare() error {
 	if g.ln, err = net.Listen("tcp", o.Listen); err != nil {
 		return fmt.Errorf("listen for clients (--gateway-listen): %w", err)
 	}
-	if g.opts.URL, err = discover.Advertise("--gateway-url", o.URL, "http", g.ln.Addr(), os.LookupEnv); err != nil {
+	if g.opts.URL, err = discover.Advertise("--gateway-url", o.URL, o.scheme(), g.ln.Addr(), os.LookupEnv); err != nil {
 		_ = g.ln.Close()
 		return err
+	}
+	if o.TLS != nil {
+		if err := o.TLS.Covers(g.opts.URL); err != nil {
+			g.log.Warn("clients that check it refuse the certificate; set --gateway-url to a name that it has", "err", err)
+		}
 	}
 	g.admin, err = admin.New(admin.Options{
 		Listen: o.AdminListen, Metrics: []*metrics.Set{o.Metrics}, Ready: g.Ready, Pprof: o.Pprof, Log: g.log,
@@ -241,7 +255,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	start("routes", g.routes.run)
 	start("watch", g.watch)
 	served := make(chan error, 1)
-	wg.Go(func() { served <- g.srv.Serve(listener{g.ln}) })
+	var clients net.Listener = listener{g.ln}
+	if g.opts.TLS != nil {
+		clients = secure{g.opts.TLS.Listen(clients)}
+	}
+	wg.Go(func() { served <- g.srv.Serve(clients) })
 	g.log.Info("serving", "url", g.opts.URL, "admin", g.adminURL, "version", version.String())
 
 	var cause error

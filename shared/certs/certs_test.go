@@ -264,9 +264,12 @@ func TestCovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for host, want := range map[string]bool{"tron.test": true, "127.0.0.1": true, "127.0.0.2": false, "other.test": false} {
-		if err := s.Covers(host); (err == nil) != want {
-			t.Errorf("Covers(%q) = %v", host, err)
+	for url, want := range map[string]bool{
+		"https://tron.test": true, "https://127.0.0.1:3000/x": true, "https://127.0.0.2:3000": false,
+		"https://other.test:443": false, "http://other.test": true,
+	} {
+		if err := s.Covers(url); (err == nil) != want {
+			t.Errorf("Covers(%q) = %v", url, err)
 		}
 	}
 	if !s.Mutual() {

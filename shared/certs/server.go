@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 )
 
 // Server is the listening side.
@@ -50,10 +51,14 @@ func (s *Server) Listen(ln net.Listener) net.Listener { return tls.NewListener(l
 // Mutual tells whether clients have to show a certificate.
 func (s *Server) Mutual() bool { return s.follow.files.CA != "" }
 
-// Covers is an error where the certificate does not name host: whoever checks it
-// will not talk to this server under that name.
-func (s *Server) Covers(host string) error {
-	if err := s.follow.now.Load().pair.Leaf.VerifyHostname(host); err != nil {
+// Covers is an error where the certificate does not name the host of an https URL:
+// whoever checks it will not talk to this server under that name.
+func (s *Server) Covers(rawURL string) error {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "https" {
+		return err // http is a proxy's, who has its own idea of certificates
+	}
+	if err := s.follow.now.Load().pair.Leaf.VerifyHostname(u.Hostname()); err != nil {
 		return fmt.Errorf("certificate %s: %w", s.follow.files.Cert, err)
 	}
 	return nil
