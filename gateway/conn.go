@@ -47,6 +47,7 @@ type clientConn struct {
 	err  error   // of the last fill
 
 	readBy, writeBy coarse
+	lingers         atomic.Bool
 }
 
 var firstReads = sync.Pool{New: func() any { b := make([]byte, maxHeader); return &b }}

@@ -8,6 +8,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ type Options struct {
 	Pprof          bool
 	Log            *slog.Logger
 	Metrics        *metrics.Set
+
+	readTimeout time.Duration // 0 is the constant's; for tests
 }
 
 // DefaultOptions are those of DESIGN section 8, on one machine.
@@ -191,20 +194,23 @@ func (g *Gateway) prepare() error {
 	if g.adminURL, err = discover.Advertise("--gateway-admin-listen", "", "http", g.admin.Addr(), os.LookupEnv); err != nil {
 		panic("BUG: a listener's address is no URL: " + err.Error())
 	}
+	timeout := cmp.Or(o.readTimeout, readTimeout)
 	g.srv = &fasthttp.Server{
 		Handler:                      g.serve,
 		ErrorHandler:                 g.refuse,
 		HeaderReceived:               mark,
+		ExpectHandler:                g.expect,
+		SecureErrorLogMessage:        true, // no error quotes 16 KiB of what a client sent
 		Name:                         "funcatron",
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		MaxRequestBodySize:           o.MaxBody,
 		ReadBufferSize:               maxHeader,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 readTimeout,
-		IdleTimeout:                  readTimeout, // the same, so that coarse deadlines serve both
-		ReduceMemoryUsage:            true,        // of connections that wait; clientConn makes it cheap
-		DisablePreParseMultipartForm: true,        // bodies are passed on as they came
+		ReadTimeout:                  timeout,
+		WriteTimeout:                 timeout,
+		IdleTimeout:                  timeout, // the same, so that coarse deadlines serve both
+		ReduceMemoryUsage:            true,    // of connections that wait; clientConn makes it cheap
+		DisablePreParseMultipartForm: true,    // bodies are passed on as they came
 		CloseOnShutdown:              true,
 		Logger:                       quiet{g.log},
 	}

@@ -630,7 +630,7 @@ func TestMalformed(t *testing.T) {
 		"raw UTF-8":        {"GET /t/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"path like a host": {"GET //evil/t/plain HTTP/1.0\r\n\r\n", 400},
 		"user in Host":     {"GET /t/plain HTTP/1.1\r\nHost: u@x\r\n\r\n", 400},
-		"chunked on 1.0":   {"POST /t/plain HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"chunked on 1.0":   {"POST /t/plain HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501},
 		"CL and chunked":   {"POST /t/plain HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -95,7 +95,10 @@ func (g *Gateway) refuse(rc *fasthttp.RequestCtx, err error) {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		status, detail = fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", g.opts.MaxBody)
+		status, detail = fasthttp.StatusRequestEntityTooLarge, g.tooLarge()
+		lingerOn(rc.Conn())
+	case errors.Is(err, fasthttp.ErrUnsupportedTransferEncoding):
+		status, detail = fasthttp.StatusNotImplemented, "Of Transfer-Encoding only chunked is understood, once, in HTTP/1.1."
 	case errors.As(err, &small):
 		status, detail = fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The request line and headers are larger than %d bytes.", maxHeader)
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -34,32 +34,23 @@ type exchange struct {
 	op     *operation
 	method []byte // what the function is asked, GET for a HEAD that falls back to it
 	params []byte // X-Funcatron-Params
-	resp   envelope.Response
+
+	continues bool // it is only asked whether to send the body: serve is still to come
+	resp      envelope.Response
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 // serve is the life of a request: identify, route, check, call, answer.
 func (g *Gateway) serve(rc *fasthttp.RequestCtx) {
-	x := exchanges.Get().(*exchange)
-	x.g, x.rc, x.d, x.op, x.params = g, rc, nil, nil, x.params[:0]
-	x.identify()
+	x := g.begin(rc)
 	start := time.Now()
 	defer x.done(start)
 
-	if g.draining.Load() {
+	if g.draining.Load() || len(rc.Request.Header.PeekTrailerKeys()) > 0 { // see framing.go
 		rc.SetConnectionClose()
 	}
-	if rc.Request.Header.Peek(ambiguous) != nil {
-		fail(rc, x.id, fasthttp.StatusBadRequest, "The request's length is ambiguous.")
-		rc.SetConnectionClose()
-		return
-	}
-	if g.routes.current.Load().epoch == "" {
-		fail(rc, x.id, fasthttp.StatusServiceUnavailable, "The gateway has no route table yet.")
-		return
-	}
-	if !x.route() {
+	if !x.admit() {
 		return
 	}
 	body := rc.Request.Body()
@@ -67,6 +58,26 @@ func (g *Gateway) serve(rc *fasthttp.RequestCtx) {
 		return
 	}
 	x.call(start)
+}
+
+func (g *Gateway) begin(rc *fasthttp.RequestCtx) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.g, x.rc, x.d, x.op, x.params, x.continues = g, rc, nil, nil, x.params[:0], false
+	x.identify()
+	return x
+}
+
+// admit decides what can be decided without the body, or answers.
+func (x *exchange) admit() bool {
+	if why := x.rc.Request.Header.Peek(suspicious); why != nil {
+		x.refuseSuspicious(why)
+		return false
+	}
+	if x.g.routes.current.Load().epoch == "" {
+		fail(x.rc, x.id, fasthttp.StatusServiceUnavailable, "The gateway has no route table yet.")
+		return false
+	}
+	return x.route()
 }
 
 // done counts the request, and survives what went wrong in it: a panic costs one
@@ -78,6 +89,10 @@ func (x *exchange) done(start time.Time) {
 		fail(rc, x.id, fasthttp.StatusInternalServerError, "The gateway failed.")
 	}
 	status := rc.Response.StatusCode()
+	if x.continues {
+		x.release()
+		return
+	}
 	if x.op != nil {
 		x.op.measure(status, time.Since(start))
 	} else {
@@ -91,6 +106,11 @@ func (x *exchange) done(start time.Time) {
 	case x.g.log.Enabled(context.Background(), slog.LevelDebug):
 		x.g.log.Debug("request", x.attrs(status, start)...)
 	}
+	x.release()
+}
+
+// release forgets the request.
+func (x *exchange) release() {
 	x.rc, x.d, x.op, x.method, x.resp = nil, nil, nil, nil, envelope.Response{}
 	x.match.Reset()
 	if cap(x.params) > maxParams {
@@ -119,32 +139,20 @@ func (x *exchange) identify() {
 	x.rc.Response.Header.SetBytesV("X-Request-Id", x.id[:])
 }
 
-// ambiguous marks a request whose length another server on the way may take for
-// another. Clients cannot make use of it: whoever sends it is refused.
-const ambiguous = "X-Funcatron-Ambiguous"
-
-// mark looks at a request's header before its body is read: afterwards fasthttp
-// has forgotten that it was chunked. With a Content-Length too, or in HTTP/1.0, a
-// chunked request may be an attempt at smuggling another one past somebody (RFC
-// 9112 section 6.1).
-func mark(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
-	if h.ContentLength() != -1 { // -1 is chunked
-		return same
-	}
-	smuggles := !h.IsHTTP11()
-	for name := range envelope.Lines(h.RawHeaders()) {
-		smuggles = smuggles || bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength))
-	}
-	if smuggles {
-		h.Set(ambiguous, "1")
-	}
-	return same
-}
-
 // route finds the operation, or answers.
 func (x *exchange) route() bool {
 	rc := x.rc
-	if !targetIsPlain(rc) {
+	switch formOf(rc) {
+	case resource:
+	case server:
+		rc.Response.Header.Set("Allow", allMethods)
+		rc.SetStatusCode(fasthttp.StatusNoContent)
+		return false
+	case tunnel:
+		fail(rc, x.id, fasthttp.StatusNotImplemented, "Nothing is tunnelled here.")
+		rc.SetConnectionClose()
+		return false
+	default:
 		fail(rc, x.id, fasthttp.StatusBadRequest, "The request target or the Host is malformed.")
 		return false
 	}
@@ -182,37 +190,9 @@ func (x *exchange) lookup() route.Result {
 	return found
 }
 
-// targetIsPlain tells whether the request says where it goes in a way that
-// everybody behind us reads alike: visible ASCII (RFC 3986), a Host without a user
-// name, and no path that looks like an authority.
-func targetIsPlain(rc *fasthttp.RequestCtx) bool {
-	path := rc.URI().PathOriginal()
-	if bytes.HasPrefix(rc.RequestURI(), []byte("//")) || len(path) == 0 {
-		return false
-	}
-	return plain(path) && plain(rc.URI().QueryString()) && plain(rc.Host()) && bytes.IndexByte(rc.Host(), '@') < 0 &&
-		bytes.IndexByte(rc.Request.Header.Host(), '@') < 0
-}
-
-// plain tells whether a request target is visible ASCII, as RFC 3986 has it.
-func plain(target []byte) bool {
-	for _, c := range target {
-		if c <= ' ' || c >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
 // check holds the request against the Swagger document, or answers.
 func (x *exchange) check(body []byte) bool {
-	h := &x.rc.Request.Header
-	if len(body) > 0 && !x.op.Consumes(h.ContentType()) {
-		fail(x.rc, x.id, fasthttp.StatusUnsupportedMediaType, "The operation consumes "+join(x.op.Operation.Consumes)+".")
-		return false
-	}
-	if !x.op.Accepts(accept(h)) {
-		fail(x.rc, x.id, fasthttp.StatusNotAcceptable, "The operation produces "+join(x.op.Operation.Produces)+".")
+	if !x.negotiate(len(body) > 0) {
 		return false
 	}
 	params, bad := x.op.Binder.Bind(x.params, &x.rc.Request, x.match.Values(), body)
@@ -223,6 +203,21 @@ func (x *exchange) check(body []byte) bool {
 	}
 	if len(params) > maxParams {
 		fail(x.rc, x.id, fasthttp.StatusRequestEntityTooLarge, "The parameters are larger than "+strconv.Itoa(maxParams)+" bytes.")
+		return false
+	}
+	return true
+}
+
+// negotiate looks at what the request brings, if it has a body, and what it asks
+// for, or answers.
+func (x *exchange) negotiate(hasBody bool) bool {
+	h := &x.rc.Request.Header
+	if hasBody && !x.op.Consumes(h.ContentType()) {
+		fail(x.rc, x.id, fasthttp.StatusUnsupportedMediaType, "The operation consumes "+join(x.op.Operation.Consumes)+".")
+		return false
+	}
+	if !x.op.Accepts(accept(h)) {
+		fail(x.rc, x.id, fasthttp.StatusNotAcceptable, "The operation produces "+join(x.op.Operation.Produces)+".")
 		return false
 	}
 	return true
@@ -301,9 +296,12 @@ func (x *exchange) send(deadline time.Time) error {
 func (x *exchange) AppendTo(dst []byte, call uint64, left time.Duration) []byte {
 	body := x.rc.Request.Body()
 	target := x.rc.RequestURI()
-	if len(target) == 0 || target[0] != '/' || bytes.IndexByte(target, '#') >= 0 { // absolute-form: RFC 9112 section 3.2.2
+	if target[0] != '/' { // absolute-form: RFC 9112 section 3.2.2
 		uri := x.rc.URI()
-		target = append(append(append([]byte(nil), uri.PathOriginal()...), '?'), uri.QueryString()...)
+		target = append([]byte(nil), uri.PathOriginal()...)
+		if query := uri.QueryString(); len(query) > 0 {
+			target = append(append(target, '?'), query...)
+		}
 	}
 	dst = envelope.AppendRequest(dst, call, left, x.op.Retry, x.method, target, len(body))
 	dst = x.g.appendHeader(dst, x.rc, x)

@@ -43,26 +43,29 @@ func decode(dst, s []byte) []byte {
 	return dst
 }
 
-// hasDotSegment reports whether a segment of path is "." or "..", perhaps
-// encoded (RFC 3986 section 5.2.4).
+// hasDotSegment reports whether a segment of path is "." or ".." (RFC 3986 section
+// 5.2.4), or may be taken for it further on: percent-encoded; set off by an encoded
+// slash or by a backslash, which some decode before they resolve; with a parameter
+// behind it, which some servlet containers cut off (";x").
 func hasDotSegment(path []byte) bool {
 	if bytes.IndexByte(path, '.') < 0 && bytes.IndexByte(path, '%') < 0 {
 		return false
 	}
-	for len(path) > 0 {
-		var segment []byte
-		segment, path = cutSegment(path)
-		dots := 0
-		for len(segment) > 0 && dots <= 2 {
-			c, n := first(segment)
-			if c != '.' {
-				break
+	dots, only := 0, false // since the segment's beginning: how many, and nothing else
+	for i := 0; i < len(path); {
+		c, n := first(path[i:])
+		i += n
+		switch {
+		case c == '/' || c == '\\' || c == ';':
+			if only && (dots == 1 || dots == 2) {
+				return true
 			}
-			dots, segment = dots+1, segment[n:]
-		}
-		if len(segment) == 0 && (dots == 1 || dots == 2) {
-			return true
+			dots, only = 0, c != ';'
+		case c == '.':
+			dots++
+		default:
+			only = false
 		}
 	}
-	return false
+	return only && (dots == 1 || dots == 2)
 }
