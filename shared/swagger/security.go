@@ -165,6 +165,9 @@ func scheme(name string, v any) (found *Scheme, fault string) {
 	if !ok {
 		return nil, "is " + kind(v) + ", not an object"
 	}
+	if len(name) > maxID {
+		return nil, "has a name that is too long"
+	}
 	s := &Scheme{Name: name}
 	if s.Type, ok = object["type"].(string); !ok {
 		return nil, "has no type: basic, apiKey or oauth2"

@@ -119,6 +119,7 @@ func TestSecurityRefused(t *testing.T) {
 		"a list":               {broken("[]"), []string{`"x"`, "an array"}},
 		"no type":              {broken("{}"), []string{`"x"`, "no type"}},
 		"openIdConnect":        {broken("{type: openIdConnect}"), []string{`"x"`, `"openIdConnect"`}},
+		"a long name":          {strings.ReplaceAll(secured("", "[{b: []}]"), "b:", strings.Repeat("b", 300)+":"), []string{"bbb", "too long"}},
 		"apiKey nowhere":       {broken("{type: apiKey, name: k}"), []string{`"x"`, "header or query"}},
 		"apiKey in a cookie":   {broken("{type: apiKey, in: cookie, name: k}"), []string{`"x"`, "header or query"}},
 		"apiKey without name":  {broken("{type: apiKey, in: query}"), []string{`"x"`, "without a name"}},
