@@ -115,6 +115,9 @@ func (l *traffic) send(s shot) {
 		var text []byte
 		text, err = io.ReadAll(resp.Body)
 		_ = resp.Body.Close() // read to its end, or to its error
+		if resp.Close {
+			l.avoid(s.gateway)
+		}
 		s.status, s.header, s.body = resp.StatusCode, resp.Header, string(text)
 	}
 	s.took = time.Since(s.start)
@@ -131,6 +134,17 @@ func (l *traffic) aim(gateways ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gateways = gateways
+}
+
+// avoid sends nothing more to a gateway that has asked for its connection to be
+// closed, while there is another.
+func (l *traffic) avoid(gateway string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	others := slices.DeleteFunc(slices.Clone(l.gateways), func(g string) bool { return g == gateway })
+	if len(others) > 0 {
+		l.gateways = others
+	}
 }
 
 // lasts waits while the load goes on for so long.
