@@ -7,6 +7,7 @@ import (
 
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/tron/cluster"
+	"github.com/funcatron/funcatron/tron/credentials"
 	"github.com/funcatron/funcatron/tron/store"
 )
 
@@ -14,7 +15,8 @@ import (
 type refusal struct {
 	Success bool     `json:"success"`
 	Error   string   `json:"error"`
-	Logs    []string `json:"logs,omitempty"` // the last lines of a function that did not start
+	Errors  []string `json:"errors,omitempty"` // each thing that is wrong, where there can be several
+	Logs    []string `json:"logs,omitempty"`   // the last lines of a function that did not start
 }
 
 func fail(w http.ResponseWriter, status int, reason string) {
@@ -40,7 +42,10 @@ func text(w http.ResponseWriter, status int, s string) {
 // statuses. What is nobody's fault but the Tron's is logged here.
 func (t *Tron) failWith(w http.ResponseWriter, err error) {
 	var start *cluster.StartError
+	var security *credentials.Error
 	switch {
+	case errors.As(err, &security):
+		answer(w, http.StatusBadRequest, refusal{Error: err.Error(), Errors: security.Problems})
 	case errors.As(err, &start):
 		answer(w, http.StatusUnprocessableEntity, refusal{Error: start.Reason, Logs: start.Logs})
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged):

@@ -57,7 +57,7 @@ func TestSwaggerDefinitionsNameEveryField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, answer := range map[string]any{
-		"Refusal":    refusal{Error: "e", Logs: []string{"l"}},
+		"Refusal":    refusal{Error: "e", Errors: []string{"e"}, Logs: []string{"l"}},
 		"Accepted":   accepted{Swagger: json.RawMessage(`{}`)},
 		"Rejected":   rejected{},
 		"Ordered":    ordered{State: "s", Deployment: "d", Replaced: "r", Warnings: []string{"w"}},

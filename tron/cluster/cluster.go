@@ -107,7 +107,7 @@ func New(o Options) (*Cluster, error) {
 	c.epoch, c.version = o.Store.Epoch(), version
 	now := time.Now()
 	for _, d := range all {
-		dep := &deployment{Deployment: d.Deployment, enabled: d.Enabled, since: now, stored: true, consumers: unknown}
+		dep := &deployment{Deployment: d.Deployment, security: d.Security, enabled: d.Enabled, since: now, stored: true, consumers: unknown}
 		c.deployments[d.ID] = dep
 		if d.Draining {
 			dep.phase, dep.unrouted = unrouting, version

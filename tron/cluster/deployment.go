@@ -28,15 +28,16 @@ const (
 // unknown is a number of consumers that nobody has looked up yet.
 const unknown = -1
 
-// deployment is a deployment and how it stands. wire.Deployment in it never
-// changes; the rest is guarded by Cluster.mu.
+// deployment is a deployment and how it stands. wire.Deployment and security in it
+// never change; the rest is guarded by Cluster.mu.
 type deployment struct {
 	wire.Deployment
-	enabled time.Time // for people
-	phase   phase
-	since   time.Time // when the phase began
-	stored  bool      // the store knows it
-	tried   bool      // a runner that is known to live was asked to enable it
+	security verifiers // gateways get it, runners do not
+	enabled  time.Time // for people
+	phase    phase
+	since    time.Time // when the phase began
+	stored   bool      // the store knows it
+	tried    bool      // a runner that is known to live was asked to enable it
 
 	unrouted int64     // phase unrouting: gateways with this version do not lead to it
 	look     time.Time // phase stopping: when the queue is to be looked at again
@@ -45,13 +46,13 @@ type deployment struct {
 	ready     int // messages waiting there
 }
 
-func newDeployment(b *store.Bundle, props json.RawMessage, now time.Time) *deployment {
+func newDeployment(b *store.Bundle, props json.RawMessage, security verifiers, now time.Time) *deployment {
 	id := wire.NewID()
 	return &deployment{
 		Deployment: wire.Deployment{
 			ID: id, Sha: b.Sha, Host: b.Host, BasePath: b.BasePath, Queue: queuePrefix + id, Props: props,
 		},
-		enabled: now.UTC(), phase: candidate, since: now, consumers: unknown,
+		security: security, enabled: now.UTC(), phase: candidate, since: now, consumers: unknown,
 	}
 }
 
@@ -62,9 +63,10 @@ func (d *deployment) enter(p phase) {
 	d.phase, d.since = p, time.Now()
 }
 
-// same tells whether d is what would come of enabling sha with props.
-func (d *deployment) same(sha string, props json.RawMessage) bool {
-	return d.Sha == sha && sameJSON(d.Props, props)
+// same tells whether d is what would come of enabling sha with props. Their
+// verifiers are other ones each time, but cover the same definitions.
+func (d *deployment) same(sha string, props json.RawMessage, security verifiers) bool {
+	return d.Sha == sha && sameJSON(d.Props, props) && len(d.security) == len(security)
 }
 
 // sameJSON compares two JSON texts by value; numbers are equal when they are
@@ -125,6 +127,7 @@ func (c *Cluster) makeTable() {
 	for _, d := range c.current {
 		t.Routes = append(t.Routes, wire.RouteItem{
 			Deployment: d.ID, Sha: d.Sha, Host: d.Host, BasePath: d.BasePath, Queue: d.Queue,
+			Security: d.security,
 		})
 	}
 	slices.SortFunc(t.Routes, func(a, b wire.RouteItem) int { return byPath(a.Host, a.BasePath, b.Host, b.BasePath) })

@@ -37,7 +37,8 @@ type Enabled struct {
 // upgrade or a rollback need not repeat them. It returns once that is so: live on a runner and known to
 // the gateways, or, where no runner is connected, decided. On an error everything
 // is as it was: store.ErrNotFound, store.ErrDamaged, a *StartError, ErrStopping
-// when ctx ends first, dispatch.ErrDown, or what the disk said.
+// when ctx ends first, dispatch.ErrDown, or what the disk said; and where operations
+// require credentials that the props do not give, a *credentials.Error.
 func (c *Cluster) Enable(ctx context.Context, sha string, props json.RawMessage) (Enabled, error) {
 	started := time.Now()
 	e, err := c.enable(ctx, sha, props)
@@ -61,11 +62,18 @@ func (c *Cluster) enable(ctx context.Context, sha string, props json.RawMessage)
 		return Enabled{}, ErrStopping
 	}
 	defer release()
+	if props == nil {
+		props = c.propsAt(b.Place())
+	}
+	security, err := c.secure(&b, props)
+	if err != nil {
+		return Enabled{}, err
+	}
 	if err := c.opts.Broker.Err(); err != nil {
 		return Enabled{}, err
 	}
 
-	d, before := c.propose(&b, props, time.Now())
+	d, before := c.propose(&b, props, security, time.Now())
 	done := Enabled{Deployment: d.ID, State: Live, Already: d == before}
 	if before != nil && d != before {
 		done.Replaced = before.Sha
@@ -92,20 +100,24 @@ func (c *Cluster) enable(ctx context.Context, sha string, props json.RawMessage)
 	return done, nil
 }
 
+// propsAt are the props of what is current at place, which the caller holds.
+func (c *Cluster) propsAt(place store.Place) json.RawMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.current[place]; d != nil {
+		return d.Props
+	}
+	return json.RawMessage("{}")
+}
+
 // propose begins a deployment of b on every runner. Where the current one is that
 // already, it is returned, and tried again where it does not run.
-func (c *Cluster) propose(b *store.Bundle, props json.RawMessage, now time.Time) (d, before *deployment) {
+func (c *Cluster) propose(b *store.Bundle, props json.RawMessage, security verifiers, now time.Time) (d, before *deployment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.wake()
 	before = c.current[b.Place()]
-	if props == nil {
-		props = json.RawMessage("{}")
-		if before != nil {
-			props = before.Props
-		}
-	}
-	if before != nil && before.same(b.Sha, props) {
+	if before != nil && before.same(b.Sha, props, security) {
 		for _, m := range c.members {
 			r := m.runs[before.ID]
 			if r != nil && m.lost.IsZero() && r.state != Live && r.state != Draining {
@@ -114,7 +126,7 @@ func (c *Cluster) propose(b *store.Bundle, props json.RawMessage, now time.Time)
 		}
 		return before, before
 	}
-	d = newDeployment(b, props, now)
+	d = newDeployment(b, props, security, now)
 	c.deployments[d.ID] = d
 	for _, m := range c.members {
 		if m.runner() {
@@ -271,7 +283,7 @@ func (c *Cluster) commit(place store.Place, d *deployment) (version int64, err e
 	defer c.commits.Unlock()
 	var record *store.Deployment
 	if d != nil {
-		record = &store.Deployment{Deployment: d.Deployment, Enabled: d.enabled}
+		record = &store.Deployment{Deployment: d.Deployment, Enabled: d.enabled, Security: d.security}
 	}
 	version, err = c.opts.Store.SetCurrent(place, record)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 type Deployment struct {
 	wire.Deployment
 	Enabled time.Time `json:"enabled"`
+	// Security is how gateways check credentials for it; none of them is in it.
+	Security map[string]wire.Verifier `json:"security,omitempty"`
 	// Draining means that no route leads to it any more; it is kept until the
 	// last runner has let go of it.
 	Draining bool `json:"draining,omitempty"`
