@@ -5,14 +5,13 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
-
-// refusalDelay slows those who guess tokens, per connection.
-const refusalDelay = 250 * time.Millisecond
 
 // level is what a route asks of its caller.
 type level uint8
@@ -35,14 +34,18 @@ type access struct {
 	// to 127.0.0.1 (DNS rebinding) comes with a name of its own.
 	hosts   map[string]bool
 	origins *http.CrossOriginProtection
+
+	guesses guesses
+	refused func(wrong bool, from string) // called for each token that is refused, or not looked at
 }
 
-func newAccess(o Options, url, bundleToken string) access {
-	a := access{
+func newAccess(o Options, url, bundleToken string, refused func(wrong bool, from string)) *access {
+	a := &access{
 		open:    o.AdminToken == "",
 		admin:   sha256.Sum256([]byte(o.AdminToken)),
 		bundle:  sha256.Sum256([]byte(bundleToken)),
 		origins: http.NewCrossOriginProtection(),
+		refused: refused,
 	}
 	if a.open && !o.NoAdminAuth {
 		a.hosts = map[string]bool{"localhost": true, hostOf(url): true}
@@ -77,29 +80,41 @@ func (a *access) guard(l level, h http.HandlerFunc) http.HandlerFunc {
 			fail(w, http.StatusForbidden, "host "+r.Host+" is not this Tron; use its address, or set --tron-url")
 			return
 		}
-		if a.open || a.admits(l, r.Header.Get("Authorization")) {
+		if a.open {
 			h(w, r)
 			return
 		}
-		delay := time.NewTimer(refusalDelay)
-		defer delay.Stop()
-		select {
-		case <-delay.C:
-		case <-r.Context().Done():
+		if token, ok := bearer(r.Header.Get("Authorization")); ok {
+			peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of this very process it is none
+			if wait := a.guesses.take(peer.Addr(), time.Now()); wait > 0 {
+				a.refused(false, r.RemoteAddr)
+				w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+				fail(w, http.StatusTooManyRequests, "too many wrong tokens came from this address; this one was not looked at")
+				return
+			}
+			if a.admits(l, token) {
+				a.guesses.forgive(peer.Addr(), time.Now())
+				h(w, r)
+				return
+			}
+			a.refused(true, r.RemoteAddr)
 		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="funcatron"`)
 		fail(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer ... (the Tron's --admin-token)")
 	}
 }
 
-func (a *access) admits(l level, authorization string) bool {
+// bearer is the token of an Authorization header (RFC 6750 section 2.1).
+func bearer(authorization string) (token string, ok bool) {
 	scheme, token, _ := strings.Cut(authorization, " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	token = strings.TrimSpace(token)
+	return token, token != "" && strings.EqualFold(scheme, "Bearer")
+}
+
+func (a *access) admits(l level, token string) bool {
+	sum := sha256.Sum256([]byte(token))
 	admin := subtle.ConstantTimeCompare(sum[:], a.admin[:])
 	bundle := subtle.ConstantTimeCompare(sum[:], a.bundle[:])
-	if !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
 	return admin == 1 || l == forRunners && bundle == 1
 }
 

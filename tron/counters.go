@@ -3,6 +3,7 @@ package tron
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -17,6 +18,10 @@ type counters struct {
 
 func (c *counters) request(route string, status int) {
 	c.set.GetOrCreateCounter(fmt.Sprintf("funcatron_tron_api_requests_total{route=%q,status=\"%dxx\"}", route, status/100)).Inc()
+}
+
+func (c *counters) token(result string) {
+	c.set.GetOrCreateCounter(fmt.Sprintf("funcatron_tron_refused_tokens_total{result=%q}", result)).Inc()
 }
 
 func (c *counters) upload(result string) {
@@ -35,7 +40,7 @@ func (c *counters) served(bytes int64) {
 func (t *Tron) counted(route string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		c := &counting{ResponseWriter: w}
+		c := &counting{ResponseWriter: w, ctl: http.NewResponseController(w), piece: t.opts.times.piece}
 		defer func() {
 			if c.status == 0 {
 				c.status = http.StatusOK
@@ -48,9 +53,12 @@ func (t *Tron) counted(route string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// counting notes the status and the size of an answer.
+// counting notes the status and the size of an answer, and gives each piece of it a
+// deadline: who takes it slowly is served, who takes nothing is not.
 type counting struct {
 	http.ResponseWriter
+	ctl    *http.ResponseController
+	piece  time.Duration
 	status int
 	bytes  int64
 }
@@ -63,16 +71,37 @@ func (c *counting) WriteHeader(status int) {
 }
 
 func (c *counting) Write(b []byte) (int, error) {
+	c.allowPiece()
 	n, err := c.ResponseWriter.Write(b)
 	c.bytes += int64(n)
 	return n, err
 }
 
-// ReadFrom keeps sendfile for bundles.
+// pieceSize is how much of a bundle a client has to take in the time for a piece.
+const pieceSize = 1 << 20
+
+// ReadFrom keeps sendfile for bundles: net knows an io.LimitedReader of a file.
 func (c *counting) ReadFrom(r io.Reader) (int64, error) {
-	n, err := io.Copy(c.ResponseWriter, r)
-	c.bytes += n
-	return n, err
+	whole, ok := r.(*io.LimitedReader)
+	if !ok {
+		whole = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
+	var sum int64
+	for whole.N > 0 {
+		c.allowPiece()
+		piece := &io.LimitedReader{R: whole.R, N: min(whole.N, pieceSize)}
+		want := piece.N
+		n, err := io.Copy(c.ResponseWriter, piece)
+		sum, c.bytes, whole.N = sum+n, c.bytes+n, whole.N-n
+		if err != nil || n < want {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
+func (c *counting) allowPiece() {
+	_ = c.ctl.SetWriteDeadline(time.Now().Add(c.piece)) // without one it is just as right
 }
 
 // Unwrap is for http.ResponseController.

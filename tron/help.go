@@ -13,6 +13,10 @@ func (t *Tron) commands() []string {
 		wget = `--header="Authorization: Bearer $FUNCATRON_ADMIN_TOKEN" `
 		curl = `-H "Authorization: Bearer $FUNCATRON_ADMIN_TOKEN" `
 	}
+	if t.opts.TLS != nil && t.opts.TLS.Mutual() {
+		wget = "--certificate=YOUR_CERT --private-key=YOUR_KEY " + wget
+		curl = "--cert YOUR_CERT --key YOUR_KEY " + curl
+	}
 	api := t.url + "/api/v1/"
 	return []string{
 		"Upload a Func Bundle: wget -q -O - " + wget + "--post-file=THE_UBERJAR " + api + "add_func",

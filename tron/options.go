@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/wire"
 )
 
@@ -21,8 +22,13 @@ type Options struct {
 	Queue  string // the control queue that members report to
 
 	Listen string // host:port of the admin API; port 0 takes any that is free
+	// TLS is what Listen speaks; nil is plain HTTP.
+	TLS *certs.Server
+	// Inside is one more listener, of connections that do not leave this process and
+	// need no TLS: for a runner in it. nil is none. It is closed when Run ends.
+	Inside net.Listener
 	// URL is where people and runners reach the admin API, as discover.Advertise
-	// reads it; "" is http:// and the real address.
+	// reads it; "" is http:// or https:// and the real address.
 	URL string
 
 	// StateDir is the Tron's own folder; it is made where it does not exist, and
@@ -42,6 +48,8 @@ type Options struct {
 	Log     *slog.Logger // nil is silent
 	Metrics *metrics.Set // nil is one of its own; /metrics shows it either way
 	Pprof   bool         // serve /debug/pprof/ too, to the admin
+
+	times times
 }
 
 // DefaultOptions are the defaults of the flags.
@@ -51,6 +59,7 @@ func DefaultOptions() Options {
 		Listen:        "127.0.0.1:3000",
 		EnableTimeout: time.Minute,
 		AckTimeout:    5 * time.Second,
+		times:         times{header: headerTime, body: bodyTime, piece: stallTime},
 	}
 }
 

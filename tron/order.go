@@ -74,7 +74,6 @@ func parseOrder(body []byte, fields ...string) (order, error) {
 
 // readOrder reads the body, or answers why not.
 func readOrder(w http.ResponseWriter, r *http.Request, fields ...string) (order, bool) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // without one it is just as right
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -85,7 +84,7 @@ func readOrder(w http.ResponseWriter, r *http.Request, fields ...string) (order,
 		fail(w, http.StatusBadRequest, "the body did not arrive: "+err.Error())
 		return order{}, false
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // what is asked may take longer
 	o, err := parseOrder(body, fields...)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())

@@ -68,6 +68,9 @@ func (t *Tron) handler(run context.Context) http.Handler {
 		fail(w, http.StatusNotFound, "no such path; GET / tells what there is")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 { // it is here, and may be worked on for long
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would end the request's context
+		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		if _, pattern := mux.Handler(r); pattern == "" {
@@ -106,6 +109,3 @@ func (t *Tron) metrics(w http.ResponseWriter, _ *http.Request) {
 	t.opts.Metrics.WritePrometheus(w)
 	metrics.WriteProcessMetrics(w)
 }
-
-// bodyTime is how long a small body may take to arrive.
-const bodyTime = 30 * time.Second

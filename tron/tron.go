@@ -14,23 +14,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/funcatron/funcatron/shared/discover"
+	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/tron/cluster"
 	"github.com/funcatron/funcatron/tron/store"
 )
 
-const (
-	headerTime = 10 * time.Second
-	idleTime   = 2 * time.Minute
-	// shutdownTime is how long requests may take once the Tron is to end.
-	shutdownTime = 5 * time.Second
-)
+// shutdownTime is how long requests may take once the Tron is to end.
+const shutdownTime = 5 * time.Second
 
 // Tron is bound and locked from New on. Its Run must be called, if only with a
 // context that has ended, to give address and folder back.
@@ -43,10 +39,12 @@ type Tron struct {
 	cluster *cluster.Cluster
 	started time.Time
 	ready   atomic.Bool
-	access  access
-	uploads chan struct{} // a slot an upload that is being read or checked
-	counts  counters
-	conns   sync.WaitGroup // the connections' goroutines
+	access  *access
+	// strangers throttles the log lines about refused tokens.
+	strangers logline.Throttle
+	uploads   chan struct{} // a slot an upload that is being read or checked
+	counts    counters
+	conns     sync.WaitGroup // the connections' goroutines
 }
 
 // New checks the options, opens and locks the state folder, and binds the
@@ -70,20 +68,26 @@ func open(o Options, ln net.Listener) (*Tron, error) {
 	if err := o.checkAccess(ln.Addr()); err != nil {
 		return nil, err
 	}
-	url, err := discover.Advertise("--tron-url", o.URL, "http", ln.Addr(), os.LookupEnv)
+	url, err := discover.Advertise("--tron-url", o.URL, o.scheme(), ln.Addr(), os.LookupEnv)
 	if err != nil {
 		return nil, err
 	}
 	log := o.Log.With("component", "tron")
+	if o.TLS != nil {
+		if err := o.TLS.Covers(url); err != nil {
+			log.Warn("clients that check it refuse the certificate; set --tron-url to a name that it has", "err", err)
+		}
+	}
 	st, err := store.Open(o.StateDir, log)
 	if err != nil {
 		return nil, err
 	}
 	t := &Tron{
 		opts: o, log: log, ln: ln, url: url, store: st, started: time.Now(),
-		uploads: make(chan struct{}, uploadSlots),
+		uploads:   make(chan struct{}, uploadSlots),
+		strangers: logline.Throttle{Every: 10 * time.Second, Burst: 5},
 	}
-	t.access = newAccess(o, url, st.Token())
+	t.access = newAccess(o, url, st.Token(), t.refusedToken)
 	t.counts.set = o.Metrics
 	t.cluster, err = cluster.New(cluster.Options{
 		Broker: o.Broker, Store: st, Queue: o.Queue, URL: url,
@@ -108,16 +112,12 @@ func (t *Tron) Run(ctx context.Context) (err error) {
 	kept := make(chan error, 1)
 	go func() { kept <- t.cluster.Run(members) }()
 
-	srv := &http.Server{
-		Handler:           t.handler(requests),
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(t.log.Handler(), slog.LevelDebug),
-		ConnState:         t.count,
+	srv := t.server(t.handler(requests))
+	served := make(chan error, 2)
+	listeners := t.listeners()
+	for _, ln := range listeners {
+		go func() { served <- srv.Serve(ln) }()
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(t.ln) }()
 	t.announce()
 	t.ready.Store(true)
 
@@ -125,7 +125,7 @@ func (t *Tron) Run(ctx context.Context) (err error) {
 	select {
 	case <-ctx.Done():
 	case err = <-served:
-		served <- nil
+		served <- nil // for the wait below
 		err = fmt.Errorf("serve the admin API on %s: %w", t.ln.Addr(), err)
 	case err = <-kept:
 		clusterEnded = true
@@ -137,25 +137,16 @@ func (t *Tron) Run(ctx context.Context) (err error) {
 	if e := srv.Shutdown(drain); e != nil && !errors.Is(e, context.DeadlineExceeded) {
 		t.log.Warn("admin API did not stop in good order", "err", e)
 	}
-	_ = srv.Close() // cuts off what is left; the listener is closed already
-	<-served
+	_ = srv.Close() // cuts off what is left; the listeners are closed already
+	for range listeners {
+		<-served
+	}
 	t.conns.Wait()
 	stop()
 	if !clusterEnded {
 		err = errors.Join(err, <-kept)
 	}
 	return err
-}
-
-// count keeps conns. StateNew comes from Serve's goroutine, before it starts the
-// connection's; the others are the last that a connection's goroutine says.
-func (t *Tron) count(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		t.conns.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		t.conns.Done()
-	}
 }
 
 // Ready is nil while the Tron can do its work.
