@@ -35,7 +35,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return "the bundle's operations require credentials that props do not give: " + strings.Join(e.Problems, "; ")
+	return "the credentials that the bundle's operations require cannot be checked: " + strings.Join(e.Problems, "; ")
 }
 
 // Verifiers is what the operations of doc require, made of props, a JSON object; nil
