@@ -18,12 +18,14 @@ import (
 )
 
 // A process that ends is started again after restartPause, which doubles with each
-// end in a row up to restartPauseMax. A process that lived for healthy begins a
-// new row; crashLoop ends in a row are more than bad luck.
+// end in a row up to restartPauseMax. A process that lived for healthy times the
+// pause before it begins a new row, so that one which dies now and then, of a leak
+// or of a bad request, is away for a tenth of the time at most; crashLoop ends in a
+// row are more than bad luck.
 const (
 	restartPause    = 100 * time.Millisecond
 	restartPauseMax = 30 * time.Second
-	healthy         = time.Minute
+	healthy         = 10
 	crashLoop       = 3
 )
 
@@ -109,7 +111,7 @@ func (t *team) stop(grace time.Duration) {
 
 // keep keeps one process there.
 func (t *team) keep(ending, kill context.Context, i *instance) {
-	row := 0
+	row, pause := 0, time.Duration(0)
 	for {
 		select {
 		case <-i.proc.Exited():
@@ -120,14 +122,14 @@ func (t *team) keep(ending, kill context.Context, i *instance) {
 			i.end(kill)
 			return
 		}
-		if time.Since(i.since) >= healthy {
+		if time.Since(i.since) >= healthy*pause {
 			row = 0
 		}
 		i.end(kill)
 		err := &startError{fmt.Errorf("process ended: %s", i.proc.Exit()), i.proc.Tail()}
 		for i = nil; i == nil; {
 			row++
-			pause := min(restartPause<<min(row-1, 20), restartPauseMax)
+			pause = min(restartPause<<min(row-1, 20), restartPauseMax)
 			t.crashed(row, err, pause)
 			select {
 			case <-time.After(pause):
