@@ -1,9 +1,11 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/wire"
 )
@@ -21,6 +24,10 @@ type Options struct {
 	Broker    dispatch.Broker
 	TronQueue string // the Tron's control queue
 	TronURL   string // where bundles are fetched; "" is where the Tron says
+	// TronTLS is how they are fetched from an https URL; nil trusts whom the system does.
+	TronTLS *certs.Client
+	// TronDial connects to an http URL; nil is net.Dialer's.
+	TronDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	AdminListen string // host:port of metrics and health
 	StateDir    string // this Runner's alone

@@ -93,6 +93,7 @@ func New(o Options) (*Runner, error) {
 	r.cache, err = cache.New(cache.Options{
 		Dir: r.folder.bundles(), MaxBytes: o.CacheBytes, MaxBundles: o.CacheBundles, MaxBundle: bundle.MaxSize,
 		Source: func(ctx context.Context) (cache.Source, error) { return r.tron.source(ctx, o.TronURL) },
+		TLS:    o.TronTLS, Dial: o.TronDial,
 		Fetched: func(err error) {
 			if err == nil {
 				fetched.Inc()

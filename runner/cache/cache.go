@@ -17,6 +17,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/statefile"
 )
 
@@ -43,6 +45,10 @@ type Options struct {
 
 	// Source says where to fetch. It may wait for the answer until ctx ends.
 	Source func(ctx context.Context) (Source, error)
+	// TLS is how a Source of https is talked to; nil trusts whom the system trusts.
+	TLS *certs.Client
+	// Dial connects to a Source of http; nil is net.Dialer's.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Fetched is called after every try to fetch, with its error or nil.
 	Fetched func(error)
 	Log     *slog.Logger
@@ -73,7 +79,7 @@ func New(o Options) (*Cache, error) {
 	if err := statefile.Clean(o.Dir); err != nil {
 		return nil, fmt.Errorf("open bundle cache: %w", err)
 	}
-	return &Cache{opts: o, client: newClient(), entries: make(map[string]*entry), checked: make(map[string]bool)}, nil
+	return &Cache{opts: o, client: newClient(o), entries: make(map[string]*entry), checked: make(map[string]bool)}, nil
 }
 
 // Close lets go of kept-alive connections. The cache can still be used.

@@ -15,6 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/funcatron/funcatron/shared/certs"
+	"github.com/funcatron/funcatron/shared/certs/certstest"
 )
 
 const token = "t0ken"
@@ -109,6 +112,58 @@ func TestGetFetchesOnce(t *testing.T) {
 	}
 	if fetched, failed := tr.fetched.Load(), tr.failed.Load(); fetched != 1 || failed != 0 {
 		t.Errorf("%d fetched, %d failed", fetched, failed)
+	}
+}
+
+// Over TLS a bundle comes only from a Tron whose certificate the CA signed, for the
+// name that it is asked under; and the Tron may ask for one, too.
+func TestTLS(t *testing.T) {
+	ca, other := certstest.NewCA(t), certstest.NewCA(t)
+	me := ca.Issue("runner")
+	for _, tc := range []struct {
+		name   string
+		server certs.Files
+		client certs.Files
+		want   string // "" is success
+	}{
+		{"trusted", ca.Issue("127.0.0.1"), me, ""},
+		{"without our certificate", ca.Issue("127.0.0.1"), certs.Files{CA: ca.File}, "certificate required"},
+		{"signed by another", other.Issue("127.0.0.1"), me, "unknown authority"},
+		{"of another name", ca.Issue("elsewhere.test"), me, "127.0.0.1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tr := newTron(t, "zip")
+			server, err := certs.NewServer(certs.Files{Cert: tc.server.Cert, Key: tc.server.Key, CA: ca.File}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secure := httptest.NewUnstartedServer(tr.Config.Handler)
+			secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+			secure.Listener = server.Listen(secure.Listener)
+			secure.Start()
+			t.Cleanup(secure.Close)
+			client, err := certs.NewClient(tc.client, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := open(t, tr, func(o *Options) {
+				o.TLS = client
+				o.Source = func(context.Context) (Source, error) {
+					return Source{URL: "https://" + secure.Listener.Addr().String(), Token: token}, nil
+				}
+			})
+			_, release, err := c.Get(t.Context(), shaOf("zip"))
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("Get = %v, want %q", err, tc.want)
+			}
+			if release != nil {
+				release()
+			}
+			if n := tr.requests.Load(); tc.want != "" && n > 0 {
+				t.Errorf("%d requests were made, with the token in them", n)
+			}
+		})
 	}
 }
 

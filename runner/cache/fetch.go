@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ const (
 	fetchTries = 5
 	fetchPause = 250 * time.Millisecond
 	stall      = 30 * time.Second
+	dialTime   = 5 * time.Second
 )
 
 // errFinal marks what another try would not change.
@@ -32,15 +34,22 @@ func final(format string, args ...any) error {
 
 // newClient makes a client that goes straight to the Tron: no proxy may see the
 // token, no redirect may take it elsewhere.
-func newClient() *http.Client {
+func newClient(o Options) *http.Client {
+	tr := &http.Transport{
+		DialContext:           o.Dial,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   dialTime,
+		ResponseHeaderTimeout: stall,
+		IdleConnTimeout:       stall,
+	}
+	if tr.DialContext == nil {
+		tr.DialContext = (&net.Dialer{Timeout: dialTime}).DialContext
+	}
+	if o.TLS != nil {
+		tr.DialTLSContext = o.TLS.Dial
+	}
 	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   5 * time.Second,
-			ResponseHeaderTimeout: stall,
-			IdleConnTimeout:       stall,
-			ForceAttemptHTTP2:     true,
-		},
+		Transport:     tr,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
