@@ -63,9 +63,17 @@ paths:
       - {name: ms, in: path, type: integer, format: int32, required: true, minimum: 0, maximum: 20000}
       - {name: mark, in: query, type: string}
     get: {operationId: slow, responses: {"200": {description: ok}}}
+    put: {operationId: slow, responses: {"200": {description: ok}}}
     post: {operationId: slow, responses: {"200": {description: ok}}}
+    delete: {operationId: slow, responses: {"200": {description: ok}}}
   /die:
     post: {operationId: die, responses: {"200": {description: ok}}}
+  /poison/{how}:
+    parameters:
+      - {name: how, in: path, type: string, enum: [exit, hang, leak], required: true}
+      - {name: mark, in: query, type: string, required: true}
+    get: {operationId: poison, x-funcatron: {timeout: 10s}, responses: {"200": {description: ok}}}
+    post: {operationId: poison, x-funcatron: {timeout: 1500ms}, responses: {"200": {description: ok}}}
 `
 
 // serveTestFunction is the function of test bundles.
@@ -74,6 +82,7 @@ func serveTestFunction() {
 		Version string `json:"version"`
 		File    string `json:"file"`
 	}
+	refuseToStart()
 	fn.Serve(fn.Operations{
 		"version": fn.Typed(func(ctx *fn.Context, _ fn.None) (any, error) {
 			var p props
@@ -92,12 +101,7 @@ func serveTestFunction() {
 				return nil, err
 			}
 			if mark, _ := ctx.QueryParams()["mark"].(string); mark != "" {
-				f, err := os.OpenFile(p.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-				if err != nil {
-					return nil, err
-				}
-				_, err = f.WriteString(mark + "\n")
-				if err = errors.Join(err, f.Close()); err != nil {
+				if err := leaveMark(p.File, mark); err != nil {
 					return nil, err
 				}
 			}
@@ -107,8 +111,19 @@ func serveTestFunction() {
 			}
 			return map[string]any{"slept": ms}, nil
 		}),
-		"die": fn.Raw(func(*fn.Context) (*fn.Response, error) { os.Exit(3); return nil, nil }),
+		"poison": fn.Raw(poison),
+		"die":    fn.Raw(func(*fn.Context) (*fn.Response, error) { os.Exit(3); return nil, nil }),
 	})
+}
+
+// leaveMark appends a line to a file.
+func leaveMark(file, mark string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(mark + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // testBundle writes a bundle whose function is this test binary.
@@ -290,7 +305,13 @@ func upSystem(t *testing.T, stateDir string, args ...string) *system {
 // cluster starts a Tron, a gateway and two Runners on RabbitMQ.
 func cluster(t *testing.T, rabbit string) *system {
 	t.Helper()
-	s := &system{t: t, procs: map[string]*process{}, stateDir: t.TempDir(), queue: "for_tron_test_" + wire.NewID(), rabbit: rabbit}
+	return clusterIn(t, rabbit, t.TempDir())
+}
+
+// clusterIn is cluster with the members' state folders in stateDir.
+func clusterIn(t *testing.T, rabbit, stateDir string) *system {
+	t.Helper()
+	s := &system{t: t, procs: map[string]*process{}, stateDir: stateDir, queue: "for_tron_test_" + wire.NewID(), rabbit: rabbit}
 	s.start("tron", "tron", "--tron-listen=127.0.0.1:0")
 	s.tron = s.procs["tron"].waitFor(`List known Func Bundles: curl -v (http://\S+)/api`)[1]
 	s.start("gateway", "gateway", "--gateway-listen=127.0.0.1:0", "--gateway-admin-listen=127.0.0.1:0", "--drain-delay=100ms")
