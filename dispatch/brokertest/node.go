@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/funcatron/funcatron/shared/certs"
 )
 
 // Node is a RabbitMQ of a test's own, to be killed and started again. It keeps its
@@ -24,6 +26,7 @@ type Node struct {
 	t    testing.TB
 	dir  string
 	port int
+	tls  int // port, of a node that has one
 	env  []string
 	cmds map[string]string // programs, by name
 
@@ -37,6 +40,18 @@ const startTime = 120 * time.Second
 // rabbitmq-server is not installed the test is skipped, but with CI=true it fails.
 func StartNode(t testing.TB) *Node {
 	t.Helper()
+	return startNode(t, certs.Files{})
+}
+
+// StartTLSNode starts a node that takes connections over TLS, too: it shows the
+// certificate of files, and asks clients for one that their CA has signed.
+func StartTLSNode(t testing.TB, files certs.Files) *Node {
+	t.Helper()
+	return startNode(t, files)
+}
+
+func startNode(t testing.TB, files certs.Files) *Node {
+	t.Helper()
 	n := &Node{t: t, dir: t.TempDir(), cmds: make(map[string]string)}
 	for _, name := range []string{"rabbitmq-server", "rabbitmqctl", "epmd"} {
 		path, err := program(name)
@@ -45,8 +60,14 @@ func StartNode(t testing.TB) *Node {
 		}
 		n.cmds[name] = path
 	}
-	ports := freePorts(t, 3)
+	ports := freePorts(t, 4)
 	n.port = ports[0]
+	conf := fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d\n", n.port)
+	if files.Cert != "" {
+		n.tls = ports[3]
+		conf += fmt.Sprintf("listeners.ssl.1 = 127.0.0.1:%d\nssl_options.certfile = %s\nssl_options.keyfile = %s\n", n.tls, files.Cert, files.Key) +
+			"ssl_options.cacertfile = " + files.CA + "\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+	}
 	path := func(name string) string { return filepath.Join(n.dir, name) }
 	for _, dir := range []string{"home", "data", "log"} {
 		if err := os.Mkdir(path(dir), 0o700); err != nil {
@@ -55,7 +76,7 @@ func StartNode(t testing.TB) *Node {
 	}
 	for name, text := range map[string]string{
 		"plugins":       "[].\n",
-		"rabbitmq.conf": fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d\n", n.port),
+		"rabbitmq.conf": conf,
 	} {
 		if err := os.WriteFile(path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -88,6 +109,9 @@ func StartNode(t testing.TB) *Node {
 
 // URL is where the node takes AMQP connections, whether it runs or not.
 func (n *Node) URL() string { return fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", n.port) }
+
+// TLSURL is where a node of StartTLSNode takes AMQP connections over TLS.
+func (n *Node) TLSURL() string { return fmt.Sprintf("amqps://guest:guest@127.0.0.1:%d/", n.tls) }
 
 // Start starts the node, and waits until it answers.
 func (n *Node) Start() {

@@ -2,6 +2,7 @@ package rabbit
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -47,7 +48,7 @@ func (b *Broker) keep(ctx context.Context, role string, use func(context.Context
 		if err != nil {
 			lost(err.Error())
 			if ctx.Err() == nil && complain.due() {
-				log.Warn("cannot connect to RabbitMQ; check --rabbit-url and that it runs", "err", err)
+				log.Warn("cannot connect to RabbitMQ; check --rabbit-url and that it runs, and --rabbit-ca where that is amqps", "err", err)
 			}
 			retry.wait(ctx)
 			continue
@@ -84,9 +85,14 @@ func (b *Broker) dial(ctx context.Context, role string) (*conn, error) {
 
 	var s *socket
 	var unwatch func() bool
+	var secure *tls.Config
+	if b.opts.TLS != nil {
+		secure = b.opts.TLS.Config(b.host)
+	}
 	c, err := amqp.DialConfig(b.opts.URL, amqp.Config{
-		Heartbeat:  b.opts.Heartbeat,
-		Properties: properties,
+		Heartbeat:       b.opts.Heartbeat,
+		Properties:      properties,
+		TLSClientConfig: secure,
 		Dial: func(network, addr string) (net.Conn, error) {
 			one, cancel := context.WithTimeout(ctx, b.opts.DialTimeout)
 			defer cancel()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/funcatron/funcatron/shared/certs"
 )
 
 // Options configures a Broker. A zero field takes the value of DefaultOptions, but
@@ -20,6 +22,9 @@ type Options struct {
 	Name    string       // the connections' name in RabbitMQ's management UI
 	Log     *slog.Logger // nil logs nothing
 	Metrics *metrics.Set // where its counters go; nil keeps them to itself
+	// TLS is how RabbitMQ is talked to at an amqps URL; nil trusts whom the system
+	// trusts, unless the URL's parameters name files.
+	TLS *certs.Client
 	// Dial opens the TCP connection, within ctx; nil is net.Dialer's.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -102,6 +107,9 @@ func (o Options) complete() (Options, amqp.URI, error) {
 			err = errors.New("it does not parse; special characters in the password are percent-encoded")
 		}
 		return o, amqp.URI{}, fmt.Errorf("URL is not amqp://user:password@host:port/vhost: %w", err)
+	}
+	if o.TLS != nil && uri.Scheme != "amqps" {
+		return o, amqp.URI{}, errors.New("URL is of amqp, which uses no TLS, and there are certificates for it; amqps is meant")
 	}
 	return o, uri, nil
 }

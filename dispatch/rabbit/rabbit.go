@@ -36,6 +36,7 @@ import (
 type Broker struct {
 	opts Options
 	addr string // host:port of opts.URL, for people
+	host string // of addr, whom the certificate has to name
 	log  *slog.Logger
 	seed maphash.Seed
 
@@ -63,6 +64,7 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{
 		opts:       o,
 		addr:       net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)),
+		host:       uri.Host,
 		log:        o.Log.With("component", "rabbit"),
 		seed:       maphash.MakeSeed(),
 		turn:       make(chan struct{}, 1),
