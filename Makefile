@@ -57,6 +57,14 @@ vuln: ## Look for known vulnerabilities in what the code calls.
 fuzz: ## Run every fuzz target for FUZZTIME (30s).
 	@.ci/fuzz
 
+SOAK ?= 10m
+
+.PHONY: soak
+soak: ## Run for SOAK (10m), with Runners killed and ended every few seconds; report what grows.
+	@.ci/go
+	@.ci/rabbitmq
+	go test -count=1 -v -timeout 0 -run '^TestSoak$$' . -soak $(SOAK)
+
 .PHONY: tidy-check
 tidy-check: ## Fail where go.mod or go.sum is not what go mod tidy would write.
 	@.ci/go
