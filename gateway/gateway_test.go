@@ -426,6 +426,27 @@ func TestEveryRunnerDiesOfIt(t *testing.T) {
 	}
 }
 
+// What a runner could not run, another runs, whatever its method.
+func TestAnotherRunnerRunsIt(t *testing.T) {
+	r := newRig(t, nil)
+	var n atomic.Int32
+	r.serve("req.d1", func(c *dispatch.Call) {
+		if n.Add(1)%2 == 1 {
+			c.Reply(&envelope.Response{Status: 503, Fault: envelope.NotRun})
+			return
+		}
+		ok(c)
+	})
+	for _, method := range []string{"GET", "POST"} {
+		if resp := r.do(method, "/t/plain", ""); resp.StatusCode != 200 {
+			t.Errorf("%s: %d %s", method, resp.StatusCode, text(resp))
+		}
+	}
+	if n.Load() != 4 {
+		t.Errorf("offered %d times, want 4", n.Load())
+	}
+}
+
 func checkProblem(t *testing.T, resp *http.Response, body, id string) {
 	t.Helper()
 	var p problem

@@ -239,7 +239,7 @@ func accept(h *fasthttp.RequestHeader) []byte {
 func (x *exchange) call(start time.Time) {
 	deadline := start.Add(x.op.Timeout)
 	answered, err := x.offer(deadline)
-	for runs := 1; err == nil && !answered && x.resp.Fault == envelope.MaybeRan && runs < maxRuns && x.repeatable(); runs++ {
+	for runs := 1; err == nil && !answered && x.anotherMay() && runs < maxRuns; runs++ {
 		x.g.again(runs, deadline)
 		answered, err = x.offer(deadline)
 	}
@@ -261,6 +261,12 @@ func (x *exchange) call(start time.Time) {
 
 // repeatable tells whether the request may run twice.
 func (x *exchange) repeatable() bool { return x.op.Retry || dispatch.Idempotent(x.method) }
+
+// anotherMay tells whether the request may go to another runner, after one that
+// died with it or could not run it.
+func (x *exchange) anotherMay() bool {
+	return x.resp.Fault == envelope.NotRun || x.resp.Fault == envelope.MaybeRan && x.repeatable()
+}
 
 // offer sends the request once, where it goes now. It may turn out to break another
 // document than it was checked against, and is answered then.
