@@ -36,7 +36,7 @@ type CallerOptions struct {
 	Prefix      string // of the reply queue's name
 	MaxPending  int    // calls that wait for their reply, at most
 	MaxPerQueue int    // of those, to one queue: one slow deployment leaves room for the others
-	MaxBytes    int64  // of requests that wait for their reply or to be sent, at most
+	MaxBytes    int64  // of requests that wait for their reply or to be sent, at most; three quarters of it to one queue
 	MaxBatch    int    // of those, in one message
 	Log         *slog.Logger
 	Metrics     *metrics.Set
@@ -77,6 +77,8 @@ type Caller struct {
 	inbox  atomic.Pointer[string] // the reply queue's name; nil while there is none
 	late   *metrics.Counter
 	broken *metrics.Counter
+	// Calls that were refused since their turn would have come too late.
+	hopeless *metrics.Counter
 }
 
 // NewCaller makes a Caller; Run makes it work.
@@ -100,6 +102,7 @@ func NewCaller(b Broker, o CallerOptions) (*Caller, error) {
 	}
 	m := o.Metrics
 	c.late = m.NewCounter("funcatron_gateway_late_replies_total")
+	c.hopeless = m.NewCounter("funcatron_gateway_overload_refused_total")
 	c.broken = m.NewCounter("funcatron_gateway_unreadable_replies_total")
 	m.NewGauge("funcatron_gateway_pending_requests", func() float64 { return float64(c.Pending()) })
 	c.lanes.messages = m.NewCounter("funcatron_gateway_bus_messages_total")
@@ -177,7 +180,8 @@ const maxScratch = 64 << 10
 // with req when it returns.
 //
 // Its error is ErrUnroutable when nobody serves the queue, ErrFull when the
-// queue or the table of pending calls is, ErrTooLarge, ErrDown when the broker is away or
+// queue or the table of pending calls is, or when the call's turn would come too
+// late, ErrTooLarge, ErrDown when the broker is away or
 // goes away, ErrLost after Abandon, and ErrDeadline.
 func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, resp *envelope.Response) error {
 	if c.inbox.Load() == nil {
@@ -186,15 +190,21 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 		}
 		return fmt.Errorf("no reply queue yet: %w", ErrDown)
 	}
-	left := time.Until(deadline)
+	start := time.Now()
+	left := deadline.Sub(start)
 	if left <= 0 {
 		return ErrDeadline
 	}
 	l := c.lanes.to(queue, batch)
+	n := l.inFlight.Add(1)
 	defer l.inFlight.Add(-1)
 	// What is queued outlives its call while the broker settles nothing.
-	if l.inFlight.Add(1) > int64(c.opts.MaxPerQueue) || l.queued.Load() >= int64(c.opts.MaxPerQueue) {
+	if n > int64(c.opts.MaxPerQueue) || l.queued.Load() >= int64(c.opts.MaxPerQueue) {
 		return fmt.Errorf("%d requests of this deployment are pending: %w", c.opts.MaxPerQueue, ErrFull)
+	}
+	if !l.pace.admits(n, int64(batch), start, left) {
+		c.hopeless.Inc()
+		return fmt.Errorf("its turn would come too late: %w", ErrFull)
 	}
 	s, id := c.table.reserve(l, resp, deadline)
 	if s == nil {
@@ -202,8 +212,19 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 	}
 	size := c.send(l, id, deadline, left, req)
 	err := c.table.wait(s)
-	c.bytes.Add(-size)
+	c.held(l, -size)
+	if err == nil && resp.Fault == envelope.NoFault {
+		l.pace.answered(time.Since(start), resp.Ran)
+	}
 	return err
+}
+
+// held counts bytes of requests: of those that wait for their reply, and of those in
+// a lane. It tells whether there are too many, in all or of one lane: one slow
+// deployment with large requests leaves room for the others.
+func (c *Caller) held(l *lane, n int64) (tooMany bool) {
+	all, own := c.bytes.Add(n), l.weight.Add(n)
+	return all > c.opts.MaxBytes || own > c.opts.MaxBytes/4*3
 }
 
 // send writes the request and puts it in its lane, or ends the call. It returns
@@ -225,9 +246,9 @@ func (c *Caller) send(l *lane, id uint64, deadline time.Time, left time.Duration
 	}
 	defer scratch.Put(buf)
 	size = int64(len(b))
-	if c.bytes.Add(2*size) > c.opts.MaxBytes { // once for the call, once for the lane
-		c.bytes.Add(-size)
-		c.table.fail(id, fmt.Errorf("%d bytes of requests are pending: %w", c.opts.MaxBytes, ErrFull))
+	if c.held(l, 2*size) { // once for the call, once for the lane
+		c.held(l, -size)
+		c.table.fail(id, fmt.Errorf("too many bytes of requests are pending, of %d: %w", c.opts.MaxBytes, ErrFull))
 		return size
 	}
 	sent = true
@@ -243,7 +264,7 @@ func (c *callOwner) wanted(it item, _ time.Time) bool { return c.table.waits(it.
 
 func (c *callOwner) settled(it item, err error) {
 	it.lane.queued.Add(-1)
-	c.bytes.Add(-int64(len(it.body)))
+	(*Caller)(c).held(it.lane, -int64(len(it.body)))
 	if err != nil { // of a stale call: it has ended
 		c.table.fail(it.call, err)
 	}

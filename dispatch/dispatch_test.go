@@ -218,7 +218,7 @@ func TestAbandonSparesWhatIsWorkedOff(t *testing.T) {
 
 func TestCallsAreBoundedInBytes(t *testing.T) {
 	o := dispatch.DefaultCallerOptions()
-	o.MaxBytes = 10_000
+	o.MaxBytes = 14_000 // 10 500 of it for one queue
 	b := newBus(t, o)
 	b.serve(t, 1, echo)
 	until(t, "a first reply", func() bool { _, err := b.call("GET", "x", time.Minute); return err == nil })
@@ -229,6 +229,48 @@ func TestCallsAreBoundedInBytes(t *testing.T) {
 		if _, err := b.call("POST", strings.Repeat("x", 4000), time.Minute); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Large requests to one queue leave room for those to another.
+func TestOneQueueDoesNotTakeAllTheBytes(t *testing.T) {
+	o := dispatch.DefaultCallerOptions()
+	o.MaxBytes = 40_000
+	b := newBus(t, o)
+	b.serve(t, 8, echo)
+	hold := make(chan struct{})
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- b.responder.Serve(ctx, dispatch.Queue{Name: "slow"}, 8, func(c *dispatch.Call) { <-hold; echo(c) })
+	}()
+	until(t, "both queues have a consumer", func() bool {
+		st, err := b.broker.Inspect(t.Context(), "slow")
+		return err == nil && st.Consumers == 1
+	})
+	until(t, "a first reply", func() bool { _, err := b.call("GET", "x", time.Minute); return err == nil })
+	var wg sync.WaitGroup
+	var refused atomic.Int32
+	for range 20 {
+		wg.Go(func() {
+			var r envelope.Response
+			err := b.caller.Call("slow", 8, time.Now().Add(time.Minute), ask{method: "POST", body: strings.Repeat("x", 4000)}, &r)
+			if errors.Is(err, dispatch.ErrFull) {
+				refused.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	until(t, "the slow queue has its share", func() bool { return refused.Load() > 0 && b.caller.Pending() == 20-int(refused.Load()) })
+	if _, err := b.call("POST", strings.Repeat("x", 4000), time.Minute); err != nil {
+		t.Errorf("a call to the other queue: %v", err)
+	}
+	close(hold)
+	wg.Wait()
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

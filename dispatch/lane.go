@@ -69,6 +69,8 @@ type lane struct {
 
 	inFlight atomic.Int64 // calls of this lane that wait for their reply; the Caller's
 	queued   atomic.Int64 // its items that are not settled; the Caller's
+	weight   atomic.Int64 // bytes of both, as CallerOptions.MaxBytes counts; the Caller's
+	pace     pace         // of its calls; the Caller's
 	limit    atomic.Int64 // calls in one message, at most
 
 	mu       sync.Mutex
@@ -215,19 +217,20 @@ type lanes struct {
 
 // to returns the lane to queue, whose consumer starts so many calls at once.
 func (ls *lanes) to(queue string, slots int) *lane {
-	limit := min(max(slots/share, 1), ls.most)
-	if v, ok := ls.byQueue.Load(queue); ok {
-		l := v.(*lane)
-		if l.limit.Load() != int64(limit) {
-			l.limit.Store(int64(limit))
-		}
-		return l
+	v, ok := ls.byQueue.Load(queue)
+	if !ok {
+		ls.sweep()
+		v, _ = ls.byQueue.LoadOrStore(queue, &lane{broker: ls.broker, queue: queue, replyTo: ls.replyTo, owner: ls, used: time.Now()})
 	}
-	ls.sweep()
-	l := &lane{broker: ls.broker, queue: queue, replyTo: ls.replyTo, owner: ls, used: time.Now()}
-	l.limit.Store(int64(limit))
-	v, _ := ls.byQueue.LoadOrStore(queue, l)
-	return v.(*lane)
+	l := v.(*lane)
+	limit := ls.most
+	if slots != everyCall {
+		limit = min(limit, l.pace.together(slots))
+	}
+	if l.limit.Load() != int64(limit) {
+		l.limit.Store(int64(limit))
+	}
+	return l
 }
 
 // sweep drops the idle lanes, at most once every laneIdle. Queues come and go with
