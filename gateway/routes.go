@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/funcatron/funcatron/gateway/auth"
 	"github.com/funcatron/funcatron/gateway/route"
 	"github.com/funcatron/funcatron/shared/statefile"
 	"github.com/funcatron/funcatron/shared/swagger"
@@ -41,7 +42,8 @@ type deployment struct {
 // operation is one operation of a deployment, with its counts.
 type operation struct {
 	*route.Op
-	header []byte // X-Funcatron-Operation
+	guard  *auth.Guard // nil where everybody may come
+	header []byte      // X-Funcatron-Operation
 	series *series
 	counts counts
 }
@@ -327,11 +329,11 @@ func (r *routes) swap(t *wire.Routes, partial bool) error {
 
 func (r *routes) deploy(item *route.Item) *deployment {
 	doc := item.Bundle.Document()
-	ops := item.Bundle.Ops()
+	ops, guards := item.Bundle.Ops(), r.guards(item)
 	d := &deployment{item: item, batch: doc.Runtime.Concurrency * doc.Runtime.Instances, ops: make([]operation, len(ops))}
 	for i, op := range ops {
 		o := &d.ops[i]
-		o.Op = op
+		o.Op, o.guard = op, guards[i]
 		o.header = []byte(op.ID)
 		o.series = r.measures.take(seriesKey{item.Host + item.BasePath, op.ID, op.Method})
 	}

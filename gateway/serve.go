@@ -208,9 +208,12 @@ func (x *exchange) check(body []byte) bool {
 	return true
 }
 
-// negotiate looks at what the request brings, if it has a body, and what it asks
-// for, or answers.
+// negotiate looks at who sends the request, what it brings, if it has a body, and
+// what it asks for, or answers.
 func (x *exchange) negotiate(hasBody bool) bool {
+	if x.op.guard != nil && !x.authorize() {
+		return false
+	}
 	h := &x.rc.Request.Header
 	if hasBody && !x.op.Consumes(h.ContentType()) {
 		fail(x.rc, x.id, fasthttp.StatusUnsupportedMediaType, "The operation consumes "+join(x.op.Operation.Consumes)+".")
