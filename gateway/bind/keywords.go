@@ -137,7 +137,7 @@ func newKeywords(v *spec.CommonValidations, k kinds, format string, warn func(st
 	w.minItems = newSize(v.MinItems, "must have at least %d items")
 	w.maxItems = newSize(v.MaxItems, "must have at most %d items")
 	if v.Pattern != "" {
-		re, err := regexp.Compile(v.Pattern)
+		re, err := compilePattern(v.Pattern)
 		if err != nil {
 			warn(fmt.Sprintf("pattern %q is not an RE2 expression and is not checked", v.Pattern))
 		} else {

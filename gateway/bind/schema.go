@@ -262,7 +262,7 @@ func (c *compiler) members(out *schema, s *spec.Schema) error {
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(s.PatternProperties)) {
 		p := s.PatternProperties[pattern]
-		re, err := regexp.Compile(pattern)
+		re, err := compilePattern(pattern)
 		if err != nil {
 			c.warn(fmt.Sprintf("pattern %q is not an RE2 expression and is not checked", pattern))
 			continue

@@ -87,6 +87,9 @@ func badPath(path string) string {
 	return ""
 }
 
+// maxMediaTypes bounds consumes and produces: gateways hold them for each operation.
+const maxMediaTypes = 64
+
 // mediaTypes reads consumes or produces; nil where object does not have it.
 func (r *reader) mediaTypes(where string, object map[string]any, key string) []string {
 	v, has := object[key]
@@ -96,6 +99,10 @@ func (r *reader) mediaTypes(where string, object map[string]any, key string) []s
 	list, ok := v.([]any)
 	if !ok {
 		r.refuse(where, "%s is %s, not an array of media types", key, kind(v))
+		return nil
+	}
+	if len(list) > maxMediaTypes {
+		r.refuse(where, "%s has %d media types, more than %d", key, len(list), maxMediaTypes)
 		return nil
 	}
 	types := make([]string, 0, len(list))

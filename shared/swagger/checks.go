@@ -3,18 +3,9 @@ package swagger
 import (
 	"encoding/json"
 	"math"
-	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/go-openapi/spec"
-)
-
-// Bounds on patterns. go-openapi keeps every pattern that it ever compiled, and
-// copies that whole table for each new one.
-const (
-	maxPatterns = 1_000
-	maxPattern  = 4_096 // bytes
 )
 
 // checks reads the keywords that parameters, items and schemas have in common.
@@ -50,32 +41,6 @@ func (r *reader) checks(where string, object map[string]any) spec.CommonValidati
 		r.warn(where, "enum is %s, not an array, and is passed over", kind(list))
 	}
 	return v
-}
-
-// compiles refuses a pattern that Go's RE2 does not take (no lookahead, no
-// backreference): a check that cannot be made must not be taken for one that
-// passed. (Swagger means ECMA 262 expressions, most of which are RE2's too.)
-func (r *reader) compiles(where, pattern string) bool {
-	good, known := r.patterns[pattern]
-	if !known {
-		switch {
-		case len(pattern) > maxPattern:
-			r.refuse(where, "pattern %s has %d bytes, more than %d", quote(pattern), len(pattern), maxPattern)
-			return false
-		case len(r.patterns) == maxPatterns:
-			r.refuse("document", "more than %d different patterns", maxPatterns)
-			return false
-		}
-		_, err := regexp.Compile(pattern)
-		good = err == nil
-		r.patterns[pattern] = good
-		if !good {
-			r.refuse(where, "pattern %s cannot be used: %s", quote(pattern), clip(strings.TrimPrefix(err.Error(), "error parsing regexp: ")))
-		}
-	} else if !good {
-		r.refuse(where, "pattern %s cannot be used", quote(pattern))
-	}
-	return good
 }
 
 func (r *reader) number(where string, object map[string]any, key string) *float64 {

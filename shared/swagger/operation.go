@@ -117,6 +117,13 @@ func (r *reader) assign(where string, op *Operation, params []*parameter, names 
 		r.refuse("paths", "the operations have more than %d parameters together", maxParamsGiven)
 		return
 	}
+	for _, p := range params {
+		r.values += p.values
+	}
+	if r.values > maxValuesGiven {
+		r.refuse("paths", "the parameters of the operations have more than %d values in their enums and defaults together", maxValuesGiven)
+		return
+	}
 	form, file := false, false
 	bodies := 0
 	missing := slices.Clone(names)

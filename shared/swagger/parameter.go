@@ -9,16 +9,39 @@ import (
 	"github.com/go-openapi/spec"
 )
 
-// Bounds on parameters: of one list, and of all operations together.
+// Bounds on parameters: of one list, and of all operations together. Gateways prepare
+// each for each operation that has it, also where many refer to one.
 const (
 	maxParams      = 1_000
 	maxParamsGiven = 100_000
+	maxValuesGiven = 1_000_000 // of their enums and defaults, a value of 64 bytes or a part of one
 )
 
 // parameter is a read parameter: a body, or one of the others.
 type parameter struct {
-	body *Body
-	spec spec.Parameter
+	body   *Body
+	spec   spec.Parameter
+	values int // of its enums and defaults; see maxValuesGiven
+}
+
+// valuesOf counts what v is made of.
+func valuesOf(v any) int {
+	n := 1
+	switch v := v.(type) {
+	case nil:
+		return 0
+	case string:
+		n += len(v) / 64
+	case []any:
+		for _, item := range v {
+			n += valuesOf(item)
+		}
+	case map[string]any:
+		for key, item := range v {
+			n += 1 + len(key)/64 + valuesOf(item)
+		}
+	}
+	return n
 }
 
 // same says whether two parameters are one: name and place decide (Swagger 2.0,
@@ -134,6 +157,10 @@ func (r *reader) readParameter(where string, i int, object map[string]any, named
 	p.spec.SimpleSchema, p.spec.CommonValidations = r.simple(where, object, in)
 	if p.spec.CollectionFormat == "multi" && in != "query" && in != "formData" {
 		r.refuse(where, "collectionFormat multi is for parameters in: query and in: formData")
+	}
+	p.values = valuesOf(p.spec.Default) + valuesOf(p.spec.Enum)
+	for items := p.spec.Items; items != nil; items = items.Items {
+		p.values += valuesOf(items.Default) + valuesOf(items.Enum)
 	}
 	return p
 }

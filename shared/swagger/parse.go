@@ -82,9 +82,12 @@ type reader struct {
 	params   map[string]*parameter // by reference
 	lists    map[*any][]*parameter // by the list's first element: one place, one reading
 	given    int                   // parameters of all operations together
+	values   int                   // of their enums and defaults
 	patterns map[string]bool       // those seen, and whether they compile
-	schemas  *schemas
-	security *security
+
+	patternsSize int // instructions of all patterns together
+	schemas      *schemas
+	security     *security
 }
 
 // refuse notes a reason not to take the document. where is a place that its
