@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +60,7 @@ func TestReplaceAndRollbackUnderLoad(t *testing.T) {
 // Runner, a POST is not run twice.
 func TestKillRunnerMidRequest(t *testing.T) {
 	s := cluster(t, brokertest.RabbitURL(t))
-	marks := filepath.Join(t.TempDir(), "marks")
+	marks := openFile(t, "marks")
 	s.enable(s.add(testBundle(t, "/kill", "1")), map[string]any{"file": marks})
 	s.serves("/kill/version")
 
@@ -138,7 +137,7 @@ func alone(t *testing.T, url string) *system {
 		}
 		return nil
 	})
-	s.enable(s.add(testBundle(t, "/one", "1")), map[string]any{"file": filepath.Join(t.TempDir(), "marks")})
+	s.enable(s.add(testBundle(t, "/one", "1")), map[string]any{"file": openFile(t, "marks")})
 	s.serves("/one/version")
 	return s
 }

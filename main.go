@@ -36,6 +36,7 @@ import (
 	"github.com/funcatron/funcatron/shared/discover"
 	"github.com/funcatron/funcatron/shared/heap"
 	"github.com/funcatron/funcatron/shared/logline"
+	"github.com/funcatron/funcatron/shared/quantity"
 	"github.com/funcatron/funcatron/shared/version"
 	"github.com/funcatron/funcatron/tron"
 )
@@ -88,6 +89,10 @@ type (
 	}
 	runnerFlags struct {
 		RunnerAdminListen string `help:"Where the Runner's metrics and health are." default:"127.0.0.1:4000"`
+		FunctionUIDs      string `name:"function-uids" help:"User and group ids that functions run as where the Runner is root, one a deployment; none runs them as root." default:"200000-265535" placeholder:"FIRST-LAST"`
+		FunctionMemory    string `help:"Most memory of a function's process, like 512Mi, and what it has where its bundle does not say (default: no limit)."`
+		CgroupParent      string `name:"cgroup-parent" help:"Control group (cgroup v2) below which each function's process gets one (default: the Runner's own); none makes none." placeholder:"PATH"`
+		RunDir            string `help:"Folder in which bundles are unpacked and run (default: in --state-dir, or /var/lib/funcatron-run where functions' users do not get there)." type:"path"`
 	}
 )
 
@@ -268,6 +273,13 @@ func (f runnerFlags) make(c commonFlags, q queueFlags, batch batchFlags, tronURL
 	o.Broker, o.TronQueue, o.TronURL, o.AdminListen = b, q.TronQueue, tronURL, f.RunnerAdminListen
 	o.StateDir, o.DrainTime, o.MaxBatch = filepath.Join(c.StateDir, "runner"), c.DrainTime, batch.MaxBatch
 	o.Log, o.Lines, o.Metrics, o.Pprof = log, logline.NewWriter(s.out, c.format()), set, c.Pprof
+	o.FunctionUIDs, o.CgroupParent, o.RunDir = f.FunctionUIDs, f.CgroupParent, f.RunDir
+	if f.FunctionMemory != "" {
+		var err error
+		if o.FunctionMemory, err = quantity.Whole(f.FunctionMemory); err != nil {
+			return nil, fmt.Errorf("--function-memory: %w", err)
+		}
+	}
 	return runner.New(o)
 }
 

@@ -42,8 +42,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFuncatron) != "" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, dir := range testDirs {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
 }
+
+// testDirs are removed at the end.
+var testDirs []string
 
 // testDocument is the bundle that most tests here use. A version makes it another
 // bundle with another sha.
@@ -70,7 +77,7 @@ paths:
     post: {operationId: die, responses: {"200": {description: ok}}}
   /poison/{how}:
     parameters:
-      - {name: how, in: path, type: string, enum: [exit, hang, leak], required: true}
+      - {name: how, in: path, type: string, enum: [exit, hang], required: true}
       - {name: mark, in: query, type: string, required: true}
     get: {operationId: poison, x-funcatron: {timeout: 10s}, responses: {"200": {description: ok}}}
     post: {operationId: poison, x-funcatron: {timeout: 1500ms}, responses: {"200": {description: ok}}}
@@ -169,15 +176,12 @@ type process struct {
 
 // functionPath is a PATH on which the function of test bundles is found.
 var functionPath = sync.OnceValues(func() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
 	dir, err := os.MkdirTemp("", "funcatron-test-")
 	if err != nil {
 		return "", err
 	}
-	return dir + ":" + os.Getenv("PATH"), os.Symlink(self, filepath.Join(dir, asFunction))
+	testDirs = append(testDirs, dir)
+	return dir + ":" + os.Getenv("PATH"), linkProgram(filepath.Join(dir, asFunction))
 })
 
 // start runs funcatron with args, and ends it with the test.

@@ -74,7 +74,7 @@ func TestSession(t *testing.T) {
 			t.Errorf("known_funcs answered %s", known)
 		}
 		enable = strings.Replace(enable, "curl -v", "curl -sS", 1)
-		props := fmt.Sprintf(`{"key":"value","db":{"type":"database","driver":"sqlite","url":"file:%s"}}`, filepath.Join(t.TempDir(), "v.db"))
+		props := fmt.Sprintf(`{"key":"value","db":{"type":"database","driver":"sqlite","url":"file:%s"}}`, openFile(t, "v.db"))
 		enable = strings.Replace(strings.Replace(enable, "THE-SHA-HERE", added.Sha, 1), `{"key": "value"}`, props, 1)
 		var enabled struct {
 			Success bool

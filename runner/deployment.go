@@ -119,7 +119,10 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 	}
 	defer n.remove()
 
-	rt := n.bundle.Document.Runtime
+	rt := n.runtime
+	if limits := r.jails.unenforced(rt); limits != "" {
+		d.log.Warn("limits of the function cannot be enforced on this machine", "limits", limits)
+	}
 	places := newPlaces(rt.Concurrency)
 	m := newMeter(r.opts.Metrics, d.want.ID, whereOf(d.want), n.bundle.Document, places.count)
 	defer m.end()

@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/funcatron/funcatron/runner/process"
+	"github.com/funcatron/funcatron/runner/sandbox"
 	"github.com/funcatron/funcatron/shared/statefile"
 )
 
@@ -18,13 +21,18 @@ import (
 //	deployments.json  what is to run
 //	bundles/          the bundle cache
 //	run/              what runs, a folder a deployment; empty between lives
+//
+// What runs may be elsewhere: functions with users of their own do not get into
+// everybody's state folder.
 type folder struct {
 	path string
+	runs string
 	lock *os.File
 }
 
-// openFolder makes the folder where it is not there, and locks it.
-func openFolder(path string) (*folder, error) {
+// openFolder makes the folder where it is not there, and locks it. runDir is where
+// functions run, "" is up to us.
+func openFolder(path, runDir string, users *sandbox.Users) (*folder, error) {
 	err := os.MkdirAll(path, 0o700)
 	if err == nil {
 		path, err = filepath.Abs(path)
@@ -40,7 +48,12 @@ func openFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (give each runner its own --state-dir)", err)
 	}
-	return &folder{path: path, lock: lock}, nil
+	f := &folder{path: path, lock: lock}
+	if err := f.openRuns(runDir, users != nil); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // close gives the folder up to others.
@@ -48,23 +61,62 @@ func (f *folder) close() { _ = f.lock.Close() }
 
 func (f *folder) saved() string   { return filepath.Join(f.path, "deployments.json") }
 func (f *folder) bundles() string { return filepath.Join(f.path, "bundles") }
-func (f *folder) runs() string    { return filepath.Join(f.path, "run") }
 
 // clean ends and removes what an earlier life left, and says how many processes
-// that were.
-func (f *folder) clean() (killed int, err error) {
-	killed = process.Sweep(propsVar + "=" + f.runs() + "/")
-	runs, err := os.ReadDir(f.runs())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return killed, fmt.Errorf("clean state folder: %w", err)
-	}
+// that were. users are those that functions may have had.
+func (f *folder) clean(users *sandbox.Users) (killed int, err error) {
 	var errs []error
-	for _, r := range runs {
-		errs = append(errs, removeRun(filepath.Join(f.runs(), r.Name())))
+	inState := filepath.Join(f.path, runsName)
+	for _, dir := range slices.Compact([]string{inState, f.runs}) {
+		killed += process.Sweep(propsVar + "=" + dir + "/")
+		runs, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return killed, fmt.Errorf("clean state folder: %w", err)
+		}
+		for _, r := range runs {
+			run := filepath.Join(dir, r.Name())
+			killed += killUserOf(run, users)
+			errs = append(errs, removeRun(run))
+		}
 	}
 	removeOrphans()
-	errs = append(errs, statefile.Clean(f.path), os.MkdirAll(f.runs(), 0o700))
+	if f.runs != inState {
+		errs = append(errs, os.RemoveAll(inState))
+	}
+	mode := fs.FileMode(0o700)
+	if users != nil {
+		mode = 0o711
+	}
+	errs = append(errs, statefile.Clean(f.path), os.MkdirAll(f.runs, mode), os.Chmod(f.runs, mode))
 	return killed, errors.Join(errs...)
+}
+
+// killUserOf kills what an earlier life's function left that no longer looks like
+// it: the folder of its run says whose that is.
+func killUserOf(run string, users *sandbox.Users) (killed int) {
+	info, err := os.Lstat(run)
+	if err != nil || users == nil {
+		return 0
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !users.Contains(int(st.Gid)) {
+		return 0
+	}
+	user, err := users.TakeID(int(st.Gid))
+	if err != nil {
+		return 0 // another Runner's by now, which found no process of it
+	}
+	killed, _ = user.Release() // what is left keeps its user from being given away
+	return killed
+}
+
+// removeRuns removes what clean made.
+func (f *folder) removeRuns() error {
+	err := removeAll(f.runs)
+	if f.runs != filepath.Join(f.path, runsName) {
+		err = errors.Join(err, os.Remove(f.runs+stateSuffix))
+	}
+	return err
 }
 
 // maxSocketPath is the longest path of a Unix socket (unix(7): 108 bytes with the
@@ -75,10 +127,14 @@ const maxSocketPath = 107
 // room bytes fit. Where the run's own path is too long, that is a private one in
 // the temporary folder, which a link in the run's names, so that removeRun finds
 // it, and which names the run, so that removeOrphans knows when that is gone.
-func socketFolder(run string, room int) (string, error) {
+// It is user's.
+func socketFolder(run string, room int, user *sandbox.User) (string, error) {
 	dir := filepath.Join(run, socketsName)
 	if len(dir)+1+room <= maxSocketPath {
-		return dir, os.Mkdir(dir, 0o700)
+		return dir, errors.Join(os.Mkdir(dir, 0o700), ownPrivate(dir, user))
+	}
+	if user != nil && !reachable(os.TempDir()) {
+		return "", fmt.Errorf("the path %s is too long for a Unix socket, and functions do not get into TMPDIR: give them a folder with a shorter path (--run-dir)", dir)
 	}
 	short, err := os.MkdirTemp("", shortPrefix)
 	if err != nil {
@@ -91,6 +147,9 @@ func socketFolder(run string, room int) (string, error) {
 	err = os.Symlink(run, filepath.Join(short, ownerName))
 	if err == nil {
 		err = os.Symlink(short, dir)
+	}
+	if err == nil {
+		err = ownPrivate(short, user)
 	}
 	if err != nil {
 		_ = removeAll(short)
@@ -137,6 +196,9 @@ func removeAll(path string) error {
 	err := os.RemoveAll(path)
 	if err == nil {
 		return nil
+	}
+	if os.Geteuid() == 0 {
+		return err // permissions do not stop us, and we had better change none
 	}
 	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {

@@ -38,12 +38,12 @@ func TestClean(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(tmp) })
 	t.Setenv("TMPDIR", tmp)
-	f, err := openFolder(t.TempDir())
+	f, err := openFolder(t.TempDir(), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.close()
-	run := filepath.Join(f.runs(), "d-1")
+	run := filepath.Join(f.runs, "d-1")
 	locked := filepath.Join(run, "files", "locked")
 	if err := os.MkdirAll(filepath.Join(locked, "in"), 0o700); err != nil {
 		t.Fatal(err)
@@ -59,14 +59,14 @@ func TestClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := t.TempDir()
-	if err := os.Mkdir(filepath.Join(f.runs(), "d-2"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(f.runs, "d-2"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(other, filepath.Join(f.runs(), "d-2", socketsName)); err != nil {
+	if err := os.Symlink(other, filepath.Join(f.runs, "d-2", socketsName)); err != nil {
 		t.Fatal(err)
 	}
 	owned := func(run string) string {
-		dir, err := socketFolder(run, 40)
+		dir, err := socketFolder(run, 40, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestClean(t *testing.T) {
 	if err := os.RemoveAll(lost); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.clean(); err != nil {
+	if _, err := f.clean(nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(orphan); err == nil {
@@ -90,7 +90,7 @@ func TestClean(t *testing.T) {
 	if _, err := os.Stat(elsewhere); err != nil {
 		t.Error("the sockets of another Runner are gone")
 	}
-	if left, err := os.ReadDir(f.runs()); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir(f.runs); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	if _, err := os.Stat(short); err == nil {

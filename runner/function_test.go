@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,7 +35,11 @@ func TestMain(m *testing.M) {
 		helperRunner(dir)
 		syscall.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if testDir != "" {
+		_ = os.RemoveAll(testDir)
+	}
+	os.Exit(code)
 }
 
 // hang never returns; the runtime would take an empty select for a deadlock.
@@ -64,7 +69,8 @@ func function(mode string) {
 	case "ignore":
 		signal.Ignore(syscall.SIGTERM)
 	}
-	if _, err := os.Stat("doomed"); err == nil { // a request said so: a crash loop
+	doomed := filepath.Join(filepath.Dir(os.Getenv("FUNCATRON_SOCKET")), "doomed")
+	if _, err := os.Stat(doomed); err == nil { // a request said so: a crash loop
 		fmt.Println("doomed")
 		syscall.Exit(5)
 	}
@@ -130,7 +136,7 @@ func functionMux() *http.ServeMux {
 	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, testMaxReply+1)) })
 	mux.HandleFunc("/crash", func(http.ResponseWriter, *http.Request) { syscall.Exit(3) })
 	mux.HandleFunc("/doom", func(http.ResponseWriter, *http.Request) {
-		_ = os.WriteFile("doomed", nil, 0o600)
+		_ = os.WriteFile(filepath.Join(filepath.Dir(os.Getenv("FUNCATRON_SOCKET")), "doomed"), nil, 0o600) // what outlives a process
 		syscall.Exit(3)
 	})
 	mux.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) { hang() })

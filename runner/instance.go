@@ -91,6 +91,9 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 	if err == nil {
 		err = os.WriteFile(props, t.run.props, 0o600)
 	}
+	if err == nil {
+		err = ownPrivate(i.home, t.run.user)
+	}
 	if err != nil {
 		i.remove()
 		return nil, 0, &startError{err: fmt.Errorf("make folder of process: %w", err)}
@@ -107,7 +110,7 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 		"FUNCATRON_BASE_PATH=" + t.run.want.BasePath,
 	}
 	where := "its socket"
-	if t.run.bundle.Document.Runtime.Listen == "tcp" {
+	if t.run.runtime.Listen == "tcp" {
 		if port, err = t.ports.take(); err != nil {
 			i.remove()
 			return nil, 0, &startError{err: err}
@@ -122,9 +125,13 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 		i.pool = call.NewPool("unix", i.sock)
 	}
 
-	i.proc, err = process.Start(process.Spec{
+	spec := process.Spec{
 		Path: t.run.program.path, Args: t.run.program.args, Dir: t.run.files, Env: env, Mark: mark, Output: t.output,
-	})
+	}
+	err = t.run.jails.confine(&spec, filepath.Base(t.run.dir)+"-"+n, t.run.user, t.run.runtime)
+	if err == nil {
+		i.proc, err = process.Start(spec)
+	}
 	if err != nil {
 		i.remove()
 		return nil, 0, &startError{err: err}

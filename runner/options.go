@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/funcatron/funcatron/dispatch"
+	"github.com/funcatron/funcatron/runner/sandbox"
 	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/logline"
 	"github.com/funcatron/funcatron/shared/wire"
@@ -35,6 +37,19 @@ type Options struct {
 	// DrainTime is how long Run goes on after its context has ended.
 	DrainTime time.Duration
 
+	// FunctionUIDs is the range of user ids that functions run as, "200000-265535",
+	// where the Runner is root; "none" runs them as root. They are nobody else's.
+	FunctionUIDs string
+	// FunctionMemory is what a function's process may have at most, in bytes, and
+	// what it may have where its bundle does not say; 0 is no limit.
+	FunctionMemory int64
+	// CgroupParent is the control group below which each process gets one; "" is
+	// the Runner's own, "none" makes none.
+	CgroupParent string
+	// RunDir is where bundles are unpacked and run; "" is the state folder or, where
+	// functions of another user would not get there, RunDirs.
+	RunDir string
+
 	MaxBatch     int           // answers that share a message to the broker
 	MaxReply     int           // bytes of a function's answer
 	QueueLength  int           // requests that wait in a deployment's queue; the same on every runner
@@ -54,6 +69,7 @@ func DefaultOptions() Options {
 		TronQueue:    wire.TronQueue,
 		AdminListen:  "127.0.0.1:4000",
 		DrainTime:    30 * time.Second,
+		FunctionUIDs: "200000-265535",
 		MaxBatch:     dispatch.DefaultMaxBatch,
 		MaxReply:     8 << 20,
 		QueueLength:  10_000,
@@ -77,6 +93,14 @@ func (o *Options) validate() error {
 	need(o.TronQueue != "", "TronQueue is not set (--tron-queue)")
 	need(o.AdminListen != "", "AdminListen is not set (--runner-admin-listen)")
 	need(o.DrainTime > 0, "DrainTime is %v, not more than 0 (--drain-time)", o.DrainTime)
+	if o.FunctionUIDs != none {
+		_, _, err := sandbox.ParseRange(o.FunctionUIDs)
+		need(err == nil, "FunctionUIDs: %v (--function-uids)", err)
+	}
+	need(o.FunctionMemory >= 0, "FunctionMemory is %d, less than 0 (--function-memory)", o.FunctionMemory)
+	need(o.CgroupParent == "" || o.CgroupParent == none || filepath.IsAbs(o.CgroupParent),
+		"CgroupParent %q is not a path like /sys/fs/cgroup/funcatron (--cgroup-parent)", o.CgroupParent)
+	need(o.RunDir == "" || filepath.IsAbs(o.RunDir), "RunDir %q is not an absolute path (--run-dir)", o.RunDir)
 	need(o.MaxBatch > 0, "MaxBatch is %d, not more than 0 (--max-batch)", o.MaxBatch)
 	need(o.MaxReply > 0, "MaxReply is %d, not more than 0", o.MaxReply)
 	need(o.QueueLength > 0, "QueueLength is %d, not more than 0", o.QueueLength)

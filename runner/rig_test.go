@@ -77,7 +77,7 @@ func (b *buffer) String() string {
 
 func newRig(t *testing.T) *rig {
 	g := &rig{
-		t: t, broker: memory.New(), dir: filepath.Join(t.TempDir(), "runner"), out: &buffer{}, log: &buffer{},
+		t: t, broker: memory.New(), dir: filepath.Join(openDir(t), "runner"), out: &buffer{}, log: &buffer{},
 		bundles: map[string][]byte{}, acks: map[string]wire.Ack{},
 	}
 	g.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -258,7 +258,7 @@ func document(runtime string) string {
 // function makes a bundle that runs this test binary as a function of that mode.
 func (g *rig) function(mode, runtime string) wire.Deployment {
 	g.t.Helper()
-	self, err := os.Executable()
+	self, err := testProgram()
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -268,6 +268,44 @@ func (g *rig) function(mode, runtime string) wire.Deployment {
 		"bin/app":        "#!/bin/sh\n" + functionVar + "=" + mode + " exec '" + self + "'\n",
 	})
 }
+
+// openDir is a temporary folder that functions with users of their own get to.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// testDir is what TestMain removes.
+var testDir string
+
+// testProgram is the test binary, where functions get at it too.
+var testProgram = sync.OnceValues(func() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if testDir, err = os.MkdirTemp("", "runner-test-"); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(testDir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(testDir, "function")
+	if os.Link(self, path) == nil {
+		return path, os.Chmod(path, 0o755)
+	}
+	content, err := os.ReadFile(self)
+	if err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, content, 0o755)
+})
 
 // bundle makes a bundle of these files, and a deployment of it.
 func (g *rig) bundle(files map[string]string) wire.Deployment {

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/funcatron/funcatron/runner/cache"
+	"github.com/funcatron/funcatron/runner/sandbox"
 	"github.com/funcatron/funcatron/shared/bundle"
+	"github.com/funcatron/funcatron/shared/swagger"
 	"github.com/funcatron/funcatron/shared/wire"
 )
 
@@ -23,6 +25,9 @@ const infoTime = 10 * time.Second
 //	files/  the bundle, the working directory of every process
 //	p1/     a process: props.json, tmp/, and its HOME
 //	s/      the sockets, or a link to where those are
+//
+// Where the deployment has a user of its own, that one alone may enter the folder
+// and read files/, and has the rest.
 type run struct {
 	want    wire.Deployment
 	bundle  *bundle.Bundle
@@ -31,12 +36,16 @@ type run struct {
 
 	dir, files, sockets string
 
+	jails   *jails
+	user    *sandbox.User   // nil: the Runner's own
+	runtime swagger.Runtime // of the document, with this Runner's limits
+
 	release func() // of the bundle in the cache
 }
 
 // prepare gets the bundle of want and unpacks it.
 func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err error) {
-	n := &run{want: want}
+	n := &run{want: want, jails: &r.jails}
 	defer func() {
 		if err != nil {
 			n.remove()
@@ -53,7 +62,15 @@ func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err
 	if n.bundle, err = bundle.Open(path); err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
-	if n.dir, err = os.MkdirTemp(r.folder.runs(), folderName(want.ID)+"-*"); err != nil {
+	if n.runtime, err = r.jails.limit(n.bundle.Document.Runtime); err != nil {
+		return nil, err
+	}
+	if r.jails.users != nil {
+		if n.user, err = r.jails.users.Take(want.ID); err != nil {
+			return nil, err
+		}
+	}
+	if n.dir, err = os.MkdirTemp(r.folder.runs, folderName(want.ID)+"-*"); err != nil {
 		return nil, fmt.Errorf("make folder of deployment: %w", err)
 	}
 	n.files = filepath.Join(n.dir, "files")
@@ -63,17 +80,31 @@ func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err
 	if err = bundle.Unpack(path, n.files); err != nil {
 		return nil, err
 	}
-	if n.sockets, err = socketFolder(n.dir, len("18446744073709551615")); err != nil {
+	if n.sockets, err = socketFolder(n.dir, len("18446744073709551615"), n.user); err != nil {
 		return nil, fmt.Errorf("make folder of sockets: %w", err)
 	}
-	if n.program, err = programOf(n.bundle, n.files); err != nil {
+	if n.program, err = programOf(n.bundle, n.files, n.user != nil); err != nil {
 		return nil, err
+	}
+	if err = ownReadOnly(n.files, n.user); err != nil {
+		return nil, err
+	}
+	if n.user != nil { // from here on its user gets in
+		if err = errors.Join(os.Chown(n.dir, 0, n.user.ID), os.Chmod(n.dir, 0o710)); err != nil {
+			return nil, fmt.Errorf("open folder of deployment: %w", err)
+		}
 	}
 	return n, nil
 }
 
 // remove removes everything that prepare made.
 func (n *run) remove() {
+	if n.user != nil {
+		killed, err := n.user.Release()
+		if killed > 0 || err != nil {
+			n.jails.log.Warn("function had left processes behind", "deployment", n.want.ID, "killed", killed, "err", err)
+		}
+	}
 	if n.dir != "" {
 		_ = removeRun(n.dir) // what is left goes at the next start
 	}

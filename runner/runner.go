@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 
@@ -25,7 +24,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"golang.org/x/sys/unix"
 
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/member"
@@ -48,6 +46,7 @@ type Runner struct {
 	log        *slog.Logger
 	began      time.Time
 	folder     *folder
+	jails      jails // its groups are opened by Run
 	admin      *admin.Server
 	adminURL   string
 	cache      *cache.Cache
@@ -85,7 +84,11 @@ func New(o Options) (*Runner, error) {
 		deployments: make(map[string]*deployment),
 	}
 	var err error
-	if r.folder, err = openFolder(o.StateDir); err != nil {
+	r.jails = jails{memory: o.FunctionMemory, log: r.log}
+	if r.jails.users, err = openUsers(o); err != nil {
+		return nil, err
+	}
+	if r.folder, err = openFolder(o.StateDir, o.RunDir, r.jails.users); err != nil {
 		return nil, err
 	}
 	fetched := o.Metrics.GetOrCreateCounter(`funcatron_runner_bundle_fetches_total{result="ok"}`)
@@ -117,10 +120,6 @@ func New(o Options) (*Runner, error) {
 	if r.adminURL, err = discover.Advertise("--runner-admin-listen", "", "http", r.admin.Addr(), os.LookupEnv); err != nil {
 		panic("BUG: a listener's address is no URL: " + err.Error())
 	}
-	// What this process was started with is not its functions' business.
-	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		r.log.Debug("inherited files stay open in functions", "err", err)
-	}
 	r.responder = dispatch.NewResponder(o.Broker, dispatch.ResponderOptions{MaxBatch: o.MaxBatch, Log: r.log, Metrics: o.Metrics})
 	o.Metrics.GetOrCreateGauge("funcatron_runner_live_deployments", func() float64 { return float64(r.countLive()) })
 	return r, nil
@@ -145,13 +144,17 @@ func (r *Runner) Run(ctx context.Context) error {
 			broken <- err
 		}
 	})
-	killed, err := r.folder.clean()
+	killed, err := r.folder.clean(r.jails.users)
 	if killed > 0 {
 		r.log.Warn("processes of an earlier life were ended", "count", killed)
+	}
+	if err == nil {
+		err = r.jails.open(r.opts.CgroupParent, "funcatron-"+r.folder.id()+"-")
 	}
 	if err != nil {
 		return err
 	}
+	defer r.jails.close()
 
 	serving, leave := context.WithCancel(ctx)
 	defer leave()
@@ -180,7 +183,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	late := time.AfterFunc(r.opts.DrainTime, killAll)
 	r.lives.Wait()
 	late.Stop()
-	return errors.Join(err, removeAll(r.folder.runs()))
+	return errors.Join(err, r.folder.removeRuns())
 }
 
 // resume begins what was live when the last life ended.

@@ -415,7 +415,7 @@ func TestCrashLoop(t *testing.T) {
 	if n := strings.Count(g.log.String(), "function's process is gone"); n != 1 {
 		t.Errorf("%d log lines of the crash loop, want 1", n)
 	}
-	dooms, err := filepath.Glob(filepath.Join(g.dir, "run", "*", "files", "doomed"))
+	dooms, err := filepath.Glob(filepath.Join(g.dir, "run", "*", "s", "doomed"))
 	if err != nil || len(dooms) != 1 {
 		t.Fatalf("%v, %v", dooms, err)
 	}

@@ -22,24 +22,25 @@ type program struct {
 }
 
 // runtimes says how a bundle of each type is served: what to start in dir, the
-// folder that it was unpacked into.
-var runtimes = map[string]func(b *bundle.Bundle, dir string) (program, error){
+// folder that it was unpacked into. anybody says that a program of this machine must
+// be one that every user may execute.
+var runtimes = map[string]func(b *bundle.Bundle, dir string, anybody bool) (program, error){
 	"exec": execProgram,
 }
 
 // programOf finds the program for b.
-func programOf(b *bundle.Bundle, dir string) (program, error) {
+func programOf(b *bundle.Bundle, dir string, anybody bool) (program, error) {
 	find, ok := runtimes[b.Type]
 	if !ok {
 		return program{}, fmt.Errorf("runtime %q is not one that this runner has (%s)", b.Type,
 			strings.Join(slices.Sorted(maps.Keys(runtimes)), ", "))
 	}
-	return find(b, dir)
+	return find(b, dir, anybody)
 }
 
 // execProgram takes the command as the document gives it. A first word with a slash
 // is a file of the bundle, one without is looked up in PATH.
-func execProgram(b *bundle.Bundle, dir string) (program, error) {
+func execProgram(b *bundle.Bundle, dir string, anybody bool) (program, error) {
 	var words []string
 	for _, w := range b.Document.Runtime.Command {
 		words = append(words, bundle.Fill(w, runtime.GOOS, runtime.GOARCH))
@@ -49,7 +50,7 @@ func execProgram(b *bundle.Bundle, dir string) (program, error) {
 	}
 	first := words[0]
 	if !strings.Contains(first, "/") {
-		path, err := exec.LookPath(first)
+		path, err := lookPath(first, anybody)
 		if err != nil {
 			return program{}, fmt.Errorf("find command in PATH: %w", err)
 		}
@@ -63,6 +64,23 @@ func execProgram(b *bundle.Bundle, dir string) (program, error) {
 		return program{}, fmt.Errorf("find command %s in the bundle: %w", first, err)
 	}
 	return program{path, words}, nil
+}
+
+// lookPath finds a program in PATH; with anybody, the first that every user may
+// execute: what root finds in folders of its own is of no use to others.
+func lookPath(name string, anybody bool) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil || !anybody || reachable(path) {
+		return path, err
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		other := filepath.Join(dir, name)
+		info, err := os.Stat(other)
+		if err == nil && info.Mode().IsRegular() && filepath.IsAbs(other) && reachable(other) {
+			return other, nil
+		}
+	}
+	return "", fmt.Errorf("%s may not be executed by functions, which run as users of their own", path)
 }
 
 // fileOf is the path of the file name in dir, which neither it nor a link on the

@@ -1,9 +1,10 @@
-// Package process runs one child process and everything that it starts.
+// Package process runs one child process and everything that it starts, in a
+// sandbox.
 //
 // A Process that Start returned is waited for by exactly one goroutine. When its
 // Done is closed the child is reaped, what was left of its process group is
-// killed, whoever else still carries its mark is killed as well, and its output
-// has been read to the end. No signal is ever sent to a process id that the
+// killed, whatever else is in its control group or carries its mark is killed as
+// well, the group is removed, and its output has been read to the end. No signal is ever sent to a process id that the
 // kernel may have given to a stranger meanwhile.
 //
 // The child dies with us, even when we are killed: Pdeathsig sees to that. It
@@ -16,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -25,6 +27,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/funcatron/funcatron/runner/cgroup"
+	"github.com/funcatron/funcatron/runner/sandbox"
 )
 
 // outputGrace is how long output is read after everything that we know of is
@@ -44,6 +49,12 @@ type Spec struct {
 	// killed when the process ends. "" looks for none.
 	Mark string
 
+	// Jail is what the child is kept from.
+	Jail sandbox.Jail
+	// Group is the control group that the child starts in; it is Start's to remove,
+	// whatever that returns. nil is ours.
+	Group *cgroup.Group
+
 	// Output gets each line of standard output and standard error, without its
 	// end and cut at MaxLine bytes, on one goroutine a stream. It must not keep
 	// line. While it blocks, so does the writer of that stream.
@@ -56,6 +67,7 @@ type Process struct {
 	gone chan struct{} // closed when the child has exited; its output may still be read
 	done chan struct{} // closed at the very end; exit is readable then
 	exit error
+	oom  bool // readable then, too
 	tail tail
 
 	mu     sync.Mutex
@@ -64,31 +76,56 @@ type Process struct {
 
 // Start starts s. The error says why there is no process.
 func Start(s Spec) (*Process, error) {
-	outR, outW, err := os.Pipe()
+	p, err := launch(s, s.Jail.Args(os.Getpid(), s.Path, s.Args))
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Path, err)
 	}
-	errR, errW, err := os.Pipe()
+	return p, nil
+}
+
+// Try goes to the jail and the group of s, and starts nothing there. The error says
+// why no process of that kind can be started.
+func Try(s Spec) error {
+	p, err := launch(s, s.Jail.TryArgs(os.Getpid()))
 	if err != nil {
-		_ = outR.Close()
-		_ = outW.Close()
-		return nil, fmt.Errorf("start %s: %w", s.Path, err)
+		return err
 	}
+	if exit := p.Exit(); p.exit != nil {
+		return fmt.Errorf("%s: %s", exit, strings.Join(p.Tail(), "; "))
+	}
+	return nil
+}
+
+// launch starts ourselves with args, to become the child, and returns when it has.
+func launch(s Spec, args []string) (*Process, error) {
+	var ends [6]*os.File // of standard output, standard error, and the report: read, write
+	for i := 0; i < len(ends); i += 2 {
+		var err error
+		if ends[i], ends[i+1], err = os.Pipe(); err != nil {
+			closeAll(ends[:i])
+			return nil, errors.Join(err, end(s.Group))
+		}
+	}
+	outR, outW, errR, errW, reportR, reportW := ends[0], ends[1], ends[2], ends[3], ends[4], ends[5]
 	cmd := &exec.Cmd{
-		Path: s.Path,
-		Args: s.Args,
+		Path: sandbox.Self,
+		Args: args,
 		Dir:  s.Dir,
 		Env:  s.Env,
 		// Files rather than io.Writers: Wait then has no copying to wait for, so
 		// that a grandchild which holds the pipe cannot hang it. WaitDelay says
 		// so once more.
-		Stdout:    outW,
-		Stderr:    errW,
-		WaitDelay: time.Second,
+		Stdout:     outW,
+		Stderr:     errW,
+		WaitDelay:  time.Second,
+		ExtraFiles: []*os.File{reportW},
 		SysProcAttr: &syscall.SysProcAttr{
-			Setpgid:   true,
+			Setsid:    true, // and so a group: it gets at no terminal of ours
 			Pdeathsig: syscall.SIGKILL,
 		},
+	}
+	if s.Group != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, s.Group.FD()
 	}
 	if s.Env == nil {
 		cmd.Env = []string{} // nil would be ours
@@ -96,15 +133,36 @@ func Start(s Spec) (*Process, error) {
 	p := &Process{gone: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error, 1)
 	go p.live(cmd, s, outR, errR, started)
-	err = <-started
-	_ = outW.Close()
-	_ = errW.Close()
+	err := <-started
+	closeAll([]*os.File{outW, errW, reportW})
 	if err != nil {
-		_ = outR.Close()
-		_ = errR.Close()
-		return nil, fmt.Errorf("start %s: %w", s.Path, err)
+		closeAll([]*os.File{outR, errR, reportR})
+		return nil, errors.Join(err, end(s.Group))
+	}
+	report, _ := io.ReadAll(io.LimitReader(reportR, maxReport)) // it ends when the child has become what it is to be, or is gone
+	_ = reportR.Close()
+	if len(report) > 0 {
+		<-p.done
+		return nil, errors.New(string(report))
 	}
 	return p, nil
+}
+
+// maxReport bounds what a child says of why it could not start, in bytes.
+const maxReport = 4 << 10
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // a pipe's end: nothing is lost
+	}
+}
+
+// end kills what is in the group g and removes it.
+func end(g *cgroup.Group) error {
+	if g == nil {
+		return nil
+	}
+	return errors.Join(g.Kill(), g.Remove())
 }
 
 // live is the child's life, on a thread of its own.
@@ -136,6 +194,10 @@ func (p *Process) live(cmd *exec.Cmd, s Spec, outR, errR *os.File, started chan<
 	p.exit = cmd.Wait()
 	p.reaped = true
 	p.mu.Unlock()
+	if s.Group != nil {
+		p.oom = s.Group.OutOfMemory()
+		_ = end(s.Group) // what is left goes at the next start
+	}
 	if s.Mark != "" {
 		Sweep(s.Mark)
 	}
@@ -170,10 +232,20 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // for Done.
 func (p *Process) Exit() string {
 	<-p.done
-	if p.exit == nil {
+	switch {
+	case p.exit == nil:
 		return "exit status 0"
+	case p.oom:
+		return p.exit.Error() + ", out of memory"
 	}
 	return p.exit.Error()
+}
+
+// OutOfMemory says that the kernel killed it, or what it started, for that. It
+// waits for Done.
+func (p *Process) OutOfMemory() bool {
+	<-p.done
+	return p.oom
 }
 
 // Tail is the last lines of the process's output, both streams in the order
