@@ -24,9 +24,6 @@ type Options struct {
 	Listen string // host:port of the admin API; port 0 takes any that is free
 	// TLS is what Listen speaks; nil is plain HTTP.
 	TLS *certs.Server
-	// Inside is one more listener, of connections that do not leave this process and
-	// need no TLS: for a runner in it. nil is none. It is closed when Run ends.
-	Inside net.Listener
 	// URL is where people and runners reach the admin API, as discover.Advertise
 	// reads it; "" is http:// or https:// and the real address.
 	URL string

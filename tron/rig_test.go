@@ -31,6 +31,7 @@ type rig struct {
 	broker dispatch.Broker
 	logs   *journal
 	token  string // sent with each request, where it is not ""
+	tron   *tron.Tron
 	stop   func() // may be called more than once
 }
 
@@ -98,7 +99,7 @@ func start(t testing.TB, o tron.Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.url = "http://" + tr.Addr().String()
+	r.tron, r.url = tr, "http://"+tr.Addr().String()
 	r.stop = background(t, tr.Run)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return r

@@ -89,8 +89,6 @@ func TestMutualTLS(t *testing.T) {
 	ca := certstest.NewCA(t)
 	o := options(t, t.TempDir())
 	client := secured(t, &o, ca.Issue("127.0.0.1"), ca.Client(ca.Issue("me")))
-	inside := newPipes()
-	o.Inside = inside
 	r := start(t, o)
 	r.url = "https" + strings.TrimPrefix(r.url, "http")
 	if resp, _, err := ask(t, client, "GET", r.url+"/api/v1/known_funcs", nil); err != nil || resp.StatusCode != 200 {
@@ -106,7 +104,7 @@ func TestMutualTLS(t *testing.T) {
 		return strings.Contains(r.logs.String(), "--cert YOUR_CERT --key YOUR_KEY")
 	})
 	// Who is inside the process needs neither.
-	tr := &http.Transport{DialContext: inside.DialContext}
+	tr := &http.Transport{DialContext: r.tron.Dial}
 	defer tr.CloseIdleConnections()
 	resp, got, err := ask(t, &http.Client{Transport: tr}, "GET", "http://localhost/api/v1/known_funcs", nil)
 	if err != nil || resp.StatusCode != 200 {
@@ -118,10 +116,8 @@ func TestMutualTLS(t *testing.T) {
 func TestInsideAsksForTheToken(t *testing.T) {
 	o := options(t, t.TempDir())
 	o.AdminToken = token
-	inside := newPipes()
-	o.Inside = inside
-	start(t, o)
-	tr := &http.Transport{DialContext: inside.DialContext}
+	r := start(t, o)
+	tr := &http.Transport{DialContext: r.tron.Dial}
 	defer tr.CloseIdleConnections()
 	resp, _, err := ask(t, &http.Client{Transport: tr}, "GET", "http://localhost/api/v1/known_funcs", nil)
 	if err != nil || resp.StatusCode != 401 {

@@ -39,14 +39,10 @@ func (t *Tron) server(h http.Handler) *http.Server {
 
 // listeners are all that the API is served on.
 func (t *Tron) listeners() []net.Listener {
-	all := []net.Listener{t.ln}
 	if t.opts.TLS != nil {
-		all[0] = t.opts.TLS.Listen(t.ln)
+		return []net.Listener{t.opts.TLS.Listen(t.ln), t.inside}
 	}
-	if t.opts.Inside != nil {
-		all = append(all, t.opts.Inside)
-	}
-	return all
+	return []net.Listener{t.ln, t.inside}
 }
 
 func (o Options) scheme() string {

@@ -34,6 +34,7 @@ type Tron struct {
 	opts    Options
 	log     *slog.Logger
 	ln      net.Listener
+	inside  *inside
 	url     string
 	store   *store.Store
 	cluster *cluster.Cluster
@@ -83,7 +84,7 @@ func open(o Options, ln net.Listener) (*Tron, error) {
 		return nil, err
 	}
 	t := &Tron{
-		opts: o, log: log, ln: ln, url: url, store: st, started: time.Now(),
+		opts: o, log: log, ln: ln, inside: newInside(), url: url, store: st, started: time.Now(),
 		uploads:   make(chan struct{}, uploadSlots),
 		strangers: logline.Throttle{Every: 10 * time.Second, Burst: 5},
 	}
