@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ import (
 	"github.com/funcatron/funcatron/runner"
 	"github.com/funcatron/funcatron/runner/demo"
 	"github.com/funcatron/funcatron/runner/pack"
+	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/discover"
 	"github.com/funcatron/funcatron/shared/heap"
 	"github.com/funcatron/funcatron/shared/logline"
@@ -64,6 +66,23 @@ type (
 	clusterFlags struct {
 		RabbitURL          string `name:"rabbit-url" help:"RabbitMQ, as amqp://user:password@host:port/vhost; amqp+srv:// looks host and port up in SRV records." default:"amqp://guest:guest@127.0.0.1:5672/"`
 		RabbitPasswordFile string `help:"File that holds the password of --rabbit-url's user." type:"path"`
+		rabbitTLSFlags
+	}
+	rabbitTLSFlags struct {
+		RabbitCA   string `name:"rabbit-ca" help:"CA certificates (PEM) for an amqps --rabbit-url (default: the system's)." type:"path"`
+		RabbitCert string `name:"rabbit-cert" help:"Certificate (PEM) to show to a RabbitMQ that asks for one." type:"path"`
+		RabbitKey  string `name:"rabbit-key" help:"Private key (PEM) of --rabbit-cert." type:"path"`
+	}
+	tlsFlags struct {
+		TLSCert     string `name:"tls-cert" help:"Certificate (PEM, followed by those that lead to its CA) to show to clients, who then have to speak HTTPS: at --gateway-listen, at --tron-listen, and with up at both. Like the two below it is read again when it changes." type:"path"`
+		TLSKey      string `name:"tls-key" help:"Private key (PEM) of --tls-cert." type:"path"`
+		TLSClientCA string `name:"tls-client-ca" help:"CA certificates (PEM). With it every client has to show a certificate that one of them signed." type:"path"`
+	}
+	fetchFlags struct {
+		TronURL  string `name:"tron-url" help:"Where bundles are fetched, where it is not what the Tron says of itself."`
+		TronCA   string `name:"tron-ca" help:"CA certificates (PEM) for a Tron with --tls-cert (default: the system's)." type:"path"`
+		TronCert string `name:"tron-cert" help:"Certificate (PEM) to show to a Tron with --tls-client-ca." type:"path"`
+		TronKey  string `name:"tron-key" help:"Private key (PEM) of --tron-cert." type:"path"`
 	}
 	queueFlags struct {
 		TronQueue string `help:"Name of the Tron's control queue." default:"for_tron"`
@@ -209,6 +228,10 @@ func (f clusterFlags) broker(name string, log *slog.Logger, set *metrics.Set) (d
 	}
 	o := rabbit.DefaultOptions()
 	o.URL, o.Dial, o.Name, o.Log, o.Metrics = at.URL, at.DialContext, name, log, set
+	o.TLS, err = tlsClient(log, certs.Files{CA: f.RabbitCA, Cert: f.RabbitCert, Key: f.RabbitKey})
+	if err != nil {
+		return nil, part{}, fmt.Errorf("--rabbit-ca, --rabbit-cert, --rabbit-key: %w", err)
+	}
 	b, err := rabbit.New(o)
 	if err != nil {
 		return nil, part{}, fmt.Errorf("--rabbit-url: %w", err)
@@ -216,9 +239,31 @@ func (f clusterFlags) broker(name string, log *slog.Logger, set *metrics.Set) (d
 	return b, part{"broker", b.Run}, nil
 }
 
-func (f gatewayFlags) make(c commonFlags, q queueFlags, batch batchFlags, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*gateway.Gateway, error) {
+// tlsClient is how a server is talked to over TLS; nil where no files are given.
+func tlsClient(log *slog.Logger, files certs.Files) (*certs.Client, error) {
+	if files == (certs.Files{}) {
+		return nil, nil
+	}
+	return certs.NewClient(files, log.With("component", "tls"))
+}
+
+// server is what clients get to speak; nil is plain HTTP.
+func (f tlsFlags) server(log *slog.Logger) (*certs.Server, error) {
+	files := certs.Files{Cert: f.TLSCert, Key: f.TLSKey, CA: f.TLSClientCA}
+	if files == (certs.Files{}) {
+		return nil, nil
+	}
+	s, err := certs.NewServer(files, log.With("component", "tls"))
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-client-ca: %w", err)
+	}
+	return s, nil
+}
+
+func (f gatewayFlags) make(c commonFlags, q queueFlags, batch batchFlags, secure *certs.Server, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*gateway.Gateway, error) {
 	o := gateway.DefaultOptions()
 	o.Broker, o.Listen, o.AdminListen, o.URL = b, f.GatewayListen, f.GatewayAdminListen, f.GatewayURL
+	o.TLS = secure
 	o.TronQueue, o.StateDir = q.TronQueue, filepath.Join(c.StateDir, "gateway")
 	o.MaxBody, o.MaxPending, o.MaxBatch = f.MaxBody, f.MaxPending, batch.MaxBatch
 	o.DrainDelay, o.DrainTime, o.Pprof = f.DrainDelay, c.DrainTime, c.Pprof
@@ -255,22 +300,30 @@ func (f tronFlags) token() (string, error) {
 	return token, nil
 }
 
-func (f tronFlags) make(c commonFlags, q queueFlags, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*tron.Tron, error) {
+func (f tronFlags) make(c commonFlags, q queueFlags, secure *certs.Server, b dispatch.Broker, log *slog.Logger, set *metrics.Set) (*tron.Tron, error) {
 	token, err := f.token()
 	if err != nil {
 		return nil, err
 	}
 	o := tron.DefaultOptions()
 	o.Broker, o.Queue, o.Listen, o.URL = b, q.TronQueue, f.TronListen, f.TronURL
-	o.AdminToken, o.NoAdminAuth = token, f.NoAdminAuth
+	o.AdminToken, o.NoAdminAuth, o.TLS = token, f.NoAdminAuth, secure
 	o.StateDir = filepath.Join(c.StateDir, "tron")
 	o.Log, o.Metrics, o.Pprof = log, set, c.Pprof
 	return tron.New(o)
 }
 
-func (f runnerFlags) make(c commonFlags, q queueFlags, batch batchFlags, tronURL string, b dispatch.Broker, s *streams, log *slog.Logger, set *metrics.Set) (*runner.Runner, error) {
+// source is where a Runner fetches bundles, and how.
+type source struct {
+	url  string // "" is where the Tron says
+	tls  *certs.Client
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (f runnerFlags) make(c commonFlags, q queueFlags, batch batchFlags, from source, b dispatch.Broker, s *streams, log *slog.Logger, set *metrics.Set) (*runner.Runner, error) {
 	o := runner.DefaultOptions()
-	o.Broker, o.TronQueue, o.TronURL, o.AdminListen = b, q.TronQueue, tronURL, f.RunnerAdminListen
+	o.Broker, o.TronQueue, o.TronURL, o.AdminListen = b, q.TronQueue, from.url, f.RunnerAdminListen
+	o.TronTLS, o.TronDial = from.tls, from.dial
 	o.StateDir, o.DrainTime, o.MaxBatch = filepath.Join(c.StateDir, "runner"), c.DrainTime, batch.MaxBatch
 	o.Log, o.Lines, o.Metrics, o.Pprof = log, logline.NewWriter(s.out, c.format()), set, c.Pprof
 	o.FunctionUIDs, o.CgroupParent, o.RunDir = f.FunctionUIDs, f.CgroupParent, f.RunDir
@@ -286,6 +339,7 @@ func (f runnerFlags) make(c commonFlags, q queueFlags, batch batchFlags, tronURL
 type gatewayCmd struct {
 	commonFlags
 	clusterFlags
+	tlsFlags
 	queueFlags
 	batchFlags
 	gatewayFlags
@@ -312,7 +366,11 @@ func (c *gatewayCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	g, err := c.make(c.commonFlags, c.queueFlags, c.batchFlags, b, log, set)
+	secure, err := c.server(log)
+	if err != nil {
+		return err
+	}
+	g, err := c.make(c.commonFlags, c.queueFlags, c.batchFlags, secure, b, log, set)
 	if err != nil {
 		return err
 	}
@@ -322,6 +380,7 @@ func (c *gatewayCmd) Run(ctx context.Context, s *streams) error {
 type tronCmd struct {
 	commonFlags
 	clusterFlags
+	tlsFlags
 	queueFlags
 	tronFlags
 }
@@ -333,7 +392,11 @@ func (c *tronCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	t, err := c.make(c.commonFlags, c.queueFlags, b, log, set)
+	secure, err := c.server(log)
+	if err != nil {
+		return err
+	}
+	t, err := c.make(c.commonFlags, c.queueFlags, secure, b, log, set)
 	if err != nil {
 		return err
 	}
@@ -346,7 +409,7 @@ type runnerCmd struct {
 	queueFlags
 	batchFlags
 	runnerFlags
-	TronURL string `name:"tron-url" help:"Where bundles are fetched, where it is not what the Tron says of itself."`
+	fetchFlags
 }
 
 // Run runs functions until ctx ends.
@@ -357,7 +420,11 @@ func (c *runnerCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.make(c.commonFlags, c.queueFlags, c.batchFlags, c.TronURL, b, s, log, set)
+	from := source{url: c.TronURL}
+	if from.tls, err = tlsClient(log, certs.Files{CA: c.TronCA, Cert: c.TronCert, Key: c.TronKey}); err != nil {
+		return fmt.Errorf("--tron-ca, --tron-cert, --tron-key: %w", err)
+	}
+	r, err := c.make(c.commonFlags, c.queueFlags, c.batchFlags, from, b, s, log, set)
 	if err != nil {
 		return err
 	}
@@ -371,6 +438,8 @@ type upCmd struct {
 	gatewayFlags
 	tronFlags
 	runnerFlags
+	tlsFlags
+	rabbitTLSFlags
 	RabbitURL          string `name:"rabbit-url" help:"RabbitMQ to use in place of the in-memory broker."`
 	RabbitPasswordFile string `help:"File that holds the password of --rabbit-url's user." type:"path"`
 	Demo               bool   `help:"Also build the Go sample, upload and enable it, and print what to try."`
@@ -385,19 +454,27 @@ func (c *upCmd) Run(ctx context.Context, s *streams) error {
 	first := part{"broker", func(ctx context.Context) error { <-ctx.Done(); return nil }}
 	if c.RabbitURL != "" {
 		var err error
-		if b, first, err = (clusterFlags{c.RabbitURL, c.RabbitPasswordFile}).broker("up", log, gatewaySet); err != nil {
+		if b, first, err = (clusterFlags{c.RabbitURL, c.RabbitPasswordFile, c.rabbitTLSFlags}).broker("up", log, gatewaySet); err != nil {
 			return err
 		}
 	}
-	t, err := c.tronFlags.make(c.commonFlags, c.queueFlags, b, log, tronSet)
+	secure, err := c.server(log)
 	if err != nil {
 		return err
 	}
-	r, err := c.runnerFlags.make(c.commonFlags, c.queueFlags, c.batchFlags, "", b, s, log, runnerSet)
+	if secure != nil && c.Demo {
+		return errors.New("--demo and --tls-cert are both given: the demo speaks plain HTTP")
+	}
+	t, err := c.tronFlags.make(c.commonFlags, c.queueFlags, secure, b, log, tronSet)
 	if err != nil {
 		return err
 	}
-	g, err := c.gatewayFlags.make(c.commonFlags, c.queueFlags, c.batchFlags, b, log, gatewaySet)
+	inside := source{url: "http://localhost", dial: t.Dial} // whatever certificates others need
+	r, err := c.runnerFlags.make(c.commonFlags, c.queueFlags, c.batchFlags, inside, b, s, log, runnerSet)
+	if err != nil {
+		return err
+	}
+	g, err := c.gatewayFlags.make(c.commonFlags, c.queueFlags, c.batchFlags, secure, b, log, gatewaySet)
 	if err != nil {
 		return err
 	}
@@ -468,14 +545,31 @@ type healthCmd struct {
 	GatewayAdminListen string `help:"Where a gateway may be." default:"127.0.0.1:9080"`
 	TronListen         string `help:"Where a Tron may be." default:"127.0.0.1:3000"`
 	RunnerAdminListen  string `help:"Where a Runner may be." default:"127.0.0.1:4000"`
+	TLSCert            string `name:"tls-cert" help:"Set where it is for the Tron: it is asked over TLS then."`
 }
 
 // Run asks, and fails when the answer is not 200.
 func (c *healthCmd) Run(ctx context.Context) error {
 	places := []string{c.URL}
 	if c.URL == "" {
-		places = []string{c.GatewayAdminListen, c.TronListen, c.RunnerAdminListen}
+		tron, err := healthURL(c.TronListen)
+		if err != nil {
+			return err
+		}
+		if c.TLSCert != "" {
+			tron = strings.Replace(tron, "http://", "https://", 1)
+		}
+		places = []string{c.GatewayAdminListen, tron, c.RunnerAdminListen}
 	}
+	wantsCertificate := false
+	asker := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true, // who answers is not the question, and nothing is told
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			wantsCertificate = true
+			return new(tls.Certificate), nil
+		},
+	}}}
+	defer asker.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	var errs []error
@@ -488,13 +582,16 @@ func (c *healthCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
+		resp, err := asker.Do(req)
+		switch {
+		case err == nil:
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
 			}
 			err = fmt.Errorf("%s answers %s", u, resp.Status)
+		case wantsCertificate:
+			return nil // it answers; what it says is for those who have one
 		}
 		errs = append(errs, err)
 	}
