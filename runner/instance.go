@@ -123,6 +123,9 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 		i.sock = filepath.Join(t.run.sockets, n)
 		env = append(env, "FUNCATRON_SOCKET="+i.sock)
 		i.pool = call.NewPool("unix", i.sock)
+		if t.run.user != nil {
+			i.pool.Only(t.run.user.ID)
+		}
 	}
 
 	spec := process.Spec{

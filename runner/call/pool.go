@@ -48,6 +48,9 @@ type Request struct {
 type Pool struct {
 	network, address string
 
+	check bool   // that the peer is uid's
+	uid   uint32 // set before the first connection
+
 	mu     sync.Mutex
 	idle   []*conn // under mu; the last used one is the next
 	closed bool    // under mu
@@ -277,6 +280,9 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 		return nil, fmt.Errorf("connect to function: %w: %w", ErrUnsent, err)
 	}
 	raw, err := nc.(syscall.Conn).SyscallConn()
+	if err == nil {
+		err = p.checkPeer(raw)
+	}
 	if err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("connect to function: %w: %w", ErrUnsent, err)
