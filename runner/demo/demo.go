@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -59,13 +60,13 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.post(ctx, "/api/v1/add_func", f, &added); err != nil {
 		return fmt.Errorf("upload sample: %w", err)
 	}
-	dir := filepath.Join(o.StateDir, "demo")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := database(o.StateDir)
+	if err != nil {
 		return fmt.Errorf("make the sample's database folder: %w", err)
 	}
 	enable, err := json.Marshal(map[string]any{"sha": added.Sha, "props": map[string]any{
 		"key": "value",
-		"db":  map[string]any{"type": "database", "driver": "sqlite", "url": "file:" + filepath.Join(dir, "visits.db") + "?_pragma=busy_timeout(5000)&_txlock=immediate"},
+		"db":  map[string]any{"type": "database", "driver": "sqlite", "url": "file:" + filepath.Join(dir, databaseName) + "?_pragma=busy_timeout(5000)&_txlock=immediate"},
 	}})
 	if err != nil {
 		panic("BUG: enable request does not encode: " + err.Error())
@@ -90,6 +91,30 @@ The Go sample is enabled. Try:
 `, o.Gateway, o.Tron, o.header())
 	return nil
 }
+
+// shared is the folder of the sample's database where functions run as users of
+// their own, one that we cannot know: anybody may write there.
+const shared = "/var/lib/funcatron-demo"
+
+// database makes the folder of the sample's database, and the database with it
+// where the sample could not.
+func database(stateDir string) (string, error) {
+	if os.Geteuid() != 0 {
+		dir := filepath.Join(stateDir, "demo")
+		return dir, os.MkdirAll(dir, 0o700)
+	}
+	err := os.Mkdir(shared, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return shared, nil // by now others may have put what they like into it: it is left alone
+	}
+	file := filepath.Join(shared, databaseName)
+	if err == nil {
+		err = os.WriteFile(file, nil, 0o600)
+	}
+	return shared, errors.Join(err, os.Chmod(file, 0o666), os.Chmod(shared, 0o777))
+}
+
+const databaseName = "visits.db"
 
 // sample finds the built sample, or builds it from the repository it is run in.
 func sample(ctx context.Context, out io.Writer) (zip string, cleanup func(), err error) {
