@@ -90,7 +90,7 @@ func TestCorpusIsReachable(t *testing.T) {
 			case resp.StatusCode == 299 && resp.Header.Get("X-Reached") == op.ID:
 				reached++
 			case resp.StatusCode == 400 && bytes.Contains(body, []byte(`"errors":[{"in":`)):
-				checked++
+				checked++ // docker.json consumes JSON where it wants a Content-Type of application/tar
 				t.Logf("%s: %s %s: its own checks answer %s", row.Deployment, op.Method, req.URL, body)
 			default:
 				t.Errorf("%s: %s %s (%s): %d, reached %q: %s", row.Deployment, op.Method, req.URL, op.ID, resp.StatusCode, resp.Header.Get("X-Reached"), body)
@@ -149,7 +149,7 @@ func request(t *testing.T, base string, op *swagger.Operation) *http.Request {
 			path = strings.ReplaceAll(path, "{"+p.Name+"}", url.PathEscape(value))
 		case p.In == "query" && p.Required:
 			query.Set(p.Name, value)
-		case p.In == "header" && (p.Required || strings.EqualFold(p.Name, "Content-Type")):
+		case p.In == "header" && p.Required:
 			header.Set(p.Name, value)
 		case p.In == "formData":
 			form.Set(p.Name, value)
@@ -211,7 +211,7 @@ func request(t *testing.T, base string, op *swagger.Operation) *http.Request {
 		t.Fatal(err)
 	}
 	req.Header = header
-	if contentType != "" && len(body) > 0 && header.Get("Content-Type") == "" {
+	if contentType != "" && len(body) > 0 {
 		req.Header.Set("Content-Type", contentType)
 	}
 	return req
