@@ -19,6 +19,9 @@ import (
 const (
 	// paceWindow is how long answers are counted for a rate, at least.
 	paceWindow = 250 * time.Millisecond
+	// paceAnswers is how many answers make a rate within paceStall.
+	paceAnswers = 16
+	paceStall   = time.Second
 	// A burst may wait for half of its time. A queue that has been long for burst is
 	// no burst: from then on nobody waits longer than standing and one turn.
 	burst    = time.Second
@@ -99,8 +102,9 @@ func (p *pace) measure(n int64, now time.Time) (wait time.Duration, known bool) 
 	if p.from.IsZero() {
 		p.from, p.base = now, done
 	}
-	// Answers come in waves as long as a turn.
-	if took := now.Sub(p.from); took >= max(paceWindow, 2*ran) && done > p.base {
+	// Answers come in waves as long as a turn. Few of them in a short time are no rate:
+	// a process that is started again, a Runner that goes, hold them up for a moment.
+	if took := now.Sub(p.from); took >= max(paceWindow, 2*ran) && done > p.base && (done-p.base >= paceAnswers || took >= paceStall) {
 		rate := float64(done-p.base) / took.Seconds()
 		switch {
 		case p.waited.Load() < int64(ran/8+noWait): // more would be done if more were asked
