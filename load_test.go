@@ -64,7 +64,7 @@ func startTraffic(t *testing.T, o trafficOptions) *traffic {
 	if len(o.methods) == 0 {
 		o.methods = []string{"GET", "POST"}
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 4096}
+	transport := &http.Transport{MaxIdleConnsPerHost: 4096, IdleConnTimeout: 5 * time.Second}
 	l := &traffic{
 		opts: o, gateways: o.gateways, stop: make(chan struct{}),
 		client: &http.Client{Timeout: cmp.Or(o.patience, time.Minute), Transport: transport},
