@@ -139,9 +139,20 @@ func TestRunnerKilledUnderLoad(t *testing.T) {
 // A Runner or a gateway is ended in order: clients notice nothing, though these
 // learn only by Connection: close that a gateway is leaving.
 func TestTerminatedUnderLoad(t *testing.T) {
-	s, gateways := duo(t, brokertest.RabbitURL(t))
+	s := cluster(t, brokertest.RabbitURL(t))
+	// This one has the delay that it has by default, so that clients learn in time.
+	s.start("gateway2", "gateway", "--gateway-listen=127.0.0.1:0", "--gateway-admin-listen=127.0.0.1:0")
+	gateways := []string{s.gateway, s.procs["gateway2"].waitFor(`serving url=(http://\S+)`)[1]}
 	marks := openFile(t, "marks")
 	s.enable(s.add(testBundle(t, "/t", "1")), map[string]any{"file": marks})
+	s.serves("/t/version")
+	s.eventually("the second gateway serves", func() error {
+		a, err := try("GET", gateways[1]+"/t/version", "")
+		if err == nil && a.status != 200 {
+			err = fmt.Errorf("%d", a.status)
+		}
+		return err
+	})
 	s.joined("runner1")
 	s.joined("runner2")
 	l := startTraffic(t, trafficOptions{gateways: gateways, rate: 200, path: slowPath("/t", 30)})
@@ -157,7 +168,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	l.lasts(t, time.Second)
 
 	first, ready := make(chan struct{}), make(chan []int, 1)
-	url := s.admin("gateway") + "/readyz"
+	url := s.admin("gateway2") + "/readyz"
 	go func() { // what it answers, until nothing does
 		var seen []int
 		tick := time.NewTicker(5 * time.Millisecond)
@@ -177,7 +188,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		}
 	}()
 	<-first
-	ends("gateway")
+	ends("gateway2")
 	if seen := <-ready; fmt.Sprint(seen) != "[200 503]" {
 		t.Errorf("readyz answered %v, want 200 and then 503", seen)
 	}
