@@ -43,7 +43,8 @@ type pace struct {
 	mu   sync.Mutex // guards what follows, which counts while busy
 	from time.Time  // when the window began; zero before it has
 	base int64      // done at that time
-	rate float64    // calls done in a second; 0 is unknown
+	last float64    // calls done in a second in the last window, while others waited; else 0
+	rate float64    // the same of the last two windows, whichever is more; 0 is unknown
 	long time.Time  // since when the queue is long; zero where it is not
 }
 
@@ -99,20 +100,22 @@ func (p *pace) admits(n, slots int64, now time.Time, left time.Duration) bool {
 func (p *pace) measure(n int64, now time.Time) (wait time.Duration, known bool) {
 	p.busy.Store(true)
 	done, ran := p.done.Load(), time.Duration(p.ran.Load())
-	if p.from.IsZero() {
-		p.from, p.base = now, done
-	}
 	// Answers come in waves as long as a turn. Few of them in a short time are no rate:
 	// a process that is started again, a Runner that goes, hold them up for a moment.
-	if took := now.Sub(p.from); took >= max(paceWindow, 2*ran) && done > p.base && (done-p.base >= paceAnswers || took >= paceStall) {
+	need := max(paceWindow, 2*ran)
+	switch took := now.Sub(p.from); {
+	case p.from.IsZero() || took > 8*max(need, paceStall): // nor is a long pause, of the broker say
+		p.from, p.base = now, done
+	case took >= need && (done-p.base >= paceAnswers || took >= paceStall && done > p.base):
 		rate := float64(done-p.base) / took.Seconds()
-		switch {
-		case p.waited.Load() < int64(ran/8+noWait): // more would be done if more were asked
-			rate = 0
-		case p.rate > 0:
-			rate = (rate + p.rate) / 2 // a pause of anybody's is not the end
+		if p.waited.Load() < int64(ran/8+noWait) { // more would be done if more were asked
+			rate, p.last = 0, 0
 		}
-		p.rate, p.from, p.base = rate, now, done
+		p.rate = 0
+		if p.last > 0 { // one window may be unlucky
+			p.rate = max(rate, p.last)
+		}
+		p.last, p.from, p.base = rate, now, done
 	}
 	if p.rate == 0 {
 		return 0, false
@@ -120,13 +123,12 @@ func (p *pace) measure(n int64, now time.Time) (wait time.Duration, known bool) 
 	return time.Duration(float64(n)/p.rate*float64(time.Second)) - ran, true
 }
 
-// rest ends the measurement: nothing waits any more. The rate stays good for the
-// next burst.
+// rest ends the measurement: nothing waits any more.
 func (p *pace) rest() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy.Store(false)
-	p.from, p.long = time.Time{}, time.Time{}
+	p.from, p.long, p.last, p.rate = time.Time{}, time.Time{}, 0, 0
 }
 
 // together is how many calls may share a message, at most, whose consumer runs slots at

@@ -113,7 +113,7 @@ func TestPaceOfAnOverloadedQueue(t *testing.T) {
 				}
 				return
 			}
-			if most := standing + 3*tc.ran; s.longest > most {
+			if most := standing*3/2 + 3*tc.ran; s.longest > most {
 				t.Errorf("a call took %v: the queue stands longer than %v", s.longest, most)
 			}
 			s.load(capacity/2, 4*time.Second+2*tc.ran)
@@ -146,6 +146,61 @@ func TestPaceOfGrowingLoad(t *testing.T) {
 	s.load(250, 10*time.Second)
 	if s.refused > 0 {
 		t.Errorf("%d calls refused within capacity", s.refused)
+	}
+}
+
+// While the broker is away nothing is done. That says nothing about what is done
+// when it is back.
+func TestPaceAfterAPause(t *testing.T) {
+	for name, pause := range map[string]func(s *station){
+		"calls fail": func(s *station) {
+			s.until(s.now.Add(5 * time.Second))
+			s.waiting, s.running, s.ends = nil, nil, nil
+		},
+		"calls wait": func(s *station) {
+			const lasts = 10 * time.Second
+			for i := range s.ends {
+				s.ends[i] = s.ends[i].Add(lasts)
+			}
+			s.load(300, lasts)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(32, 16, 5*time.Millisecond, 2*time.Second)
+			s.load(300, 5*time.Second)
+			for range 100 { // it is busy, and measures, when it happens
+				s.call()
+			}
+			pause(s)
+			s.load(300, time.Second)
+			t.Logf("just after: %d late, %d refused, longest %v", s.late, s.refused, s.longest)
+			s.load(300, 10*time.Second)
+			for range 100 {
+				s.call()
+			}
+			if s.refused > 0 {
+				t.Errorf("%d refused a second after the pause", s.refused)
+			}
+		})
+	}
+}
+
+// A function's process that is started again holds up what follows for a moment.
+func TestPaceOfAMoment(t *testing.T) {
+	for _, lasts := range []time.Duration{100 * time.Millisecond, 600 * time.Millisecond, 1100 * time.Millisecond} {
+		s := newStation(32, 16, 5*time.Millisecond, 20*time.Second)
+		s.load(200, 5*time.Second)
+		s.until(s.now.Add(time.Second))
+		for range s.slots {
+			s.call()
+		}
+		for i := range s.ends {
+			s.ends[i] = s.ends[i].Add(lasts)
+		}
+		s.load(200, 5*time.Second)
+		if s.refused > 0 || s.late > 0 {
+			t.Errorf("after %v without an answer: %d refused, %d late", lasts, s.refused, s.late)
+		}
 	}
 }
 
