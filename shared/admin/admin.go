@@ -6,6 +6,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type Options struct {
 
 	Log   *slog.Logger
 	Pprof bool // serve /debug/pprof/ too: it shows the process's insides
+
+	header, request time.Duration // 0 are the constants'; for tests
 }
 
 // Server is bound to its address from New on. Its Run must be called, if only
@@ -74,9 +77,9 @@ func New(o Options) (*Server, error) {
 	s := &Server{ln: ln, stop: stop}
 	s.srv = &http.Server{
 		Handler:           mux,
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       requestTime, // not less: its end cancels the request's context
-		WriteTimeout:      requestTime,
+		ReadHeaderTimeout: cmp.Or(o.header, headerTime),
+		ReadTimeout:       cmp.Or(o.request, requestTime), // not less: its end cancels the request's context
+		WriteTimeout:      cmp.Or(o.request, requestTime),
 		IdleTimeout:       requestTime,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),

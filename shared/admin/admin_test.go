@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -269,6 +271,52 @@ func TestRunLeavesNothing(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// Who sends slowly is cut off, and beside any number of them others are served.
+func TestSlowClients(t *testing.T) {
+	var o admin.Options
+	o.Hasten(200*time.Millisecond, 400*time.Millisecond)
+	url, _ := start(t, o)
+	var wg sync.WaitGroup
+	for _, begin := range []string{
+		"GET /hea", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ",
+		"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n",
+		"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
+		for range 5 {
+			wg.Go(func() {
+				c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = c.Close() }()
+				_, _ = io.WriteString(c, begin)
+				done := make(chan struct{})
+				go func() { // a byte now and then
+					defer close(done)
+					tick := time.NewTicker(20 * time.Millisecond)
+					defer tick.Stop()
+					for range tick.C {
+						if _, err := c.Write([]byte("1")); err != nil {
+							return
+						}
+					}
+				}()
+				_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+				if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%q: still connected", begin)
+				}
+				_ = c.Close()
+				<-done
+			})
+		}
+	}
+	if got := ask(t, "GET", url+"/healthz"); got.status != 200 {
+		t.Errorf("beside them: %d", got.status)
+	}
+	wg.Wait()
 }
 
 // A Run whose context has ended before it begins gives the address back.
