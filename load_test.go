@@ -37,7 +37,8 @@ type traffic struct {
 	mu       sync.Mutex
 	gateways []string
 	sent     int
-	shots    []shot // those that are answered
+	open     map[string]int // those under way, by gateway
+	shots    []shot         // those that have ended
 }
 
 // shot is one request, and what became of it.
@@ -66,7 +67,7 @@ func startTraffic(t *testing.T, o trafficOptions) *traffic {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 4096, IdleConnTimeout: 5 * time.Second}
 	l := &traffic{
-		opts: o, gateways: o.gateways, stop: make(chan struct{}),
+		opts: o, gateways: o.gateways, stop: make(chan struct{}), open: make(map[string]int),
 		client: &http.Client{Timeout: cmp.Or(o.patience, time.Minute), Transport: transport},
 	}
 	l.ended = sync.OnceFunc(func() {
@@ -90,15 +91,13 @@ func (l *traffic) run() {
 		case <-tick.C:
 		}
 		for due := int(time.Since(began).Seconds() * float64(l.opts.rate)); n < due; n++ {
+			s := shot{id: fmt.Sprintf("%s-%d", prefix, n)}
 			l.mu.Lock()
-			gateways := l.gateways
+			s.gateway = l.gateways[n%len(l.gateways)]
+			s.method = l.opts.methods[n/len(l.gateways)%len(l.opts.methods)]
 			l.sent++
+			l.open[s.gateway]++
 			l.mu.Unlock()
-			s := shot{
-				id:      fmt.Sprintf("%s-%d", prefix, n),
-				gateway: gateways[n%len(gateways)],
-				method:  l.opts.methods[n/len(gateways)%len(l.opts.methods)],
-			}
 			l.wg.Go(func() { l.send(s) })
 		}
 	}
@@ -126,6 +125,7 @@ func (l *traffic) send(s shot) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.open[s.gateway]--
 	l.shots = append(l.shots, s)
 }
 
@@ -145,6 +145,20 @@ func (l *traffic) avoid(gateway string) {
 	if len(others) > 0 {
 		l.gateways = others
 	}
+}
+
+// cleared waits until nothing is under way to a gateway that is not aimed at any
+// more, as a balancer does before its gateway is stopped.
+func (l *traffic) cleared(t *testing.T, gateway string) {
+	t.Helper()
+	eventually(t, "nothing is under way to "+gateway, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if n := l.open[gateway]; n > 0 {
+			return fmt.Errorf("%d requests are", n)
+		}
+		return nil
+	})
 }
 
 // lasts waits while the load goes on for so long.

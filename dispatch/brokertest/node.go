@@ -142,6 +142,22 @@ func (n *Node) Kill() {
 	}
 }
 
+// Wipe throws away the data of a node that does not run, as a lost disk would: the
+// next start is of an empty RabbitMQ.
+func (n *Node) Wipe() {
+	n.t.Helper()
+	if n.node != nil {
+		n.t.Fatal("BUG: Wipe of a node that runs")
+	}
+	data := filepath.Join(n.dir, "data")
+	if err := os.RemoveAll(data); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.Mkdir(data, 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // Stop ends the node in good order: it closes its connections, and says why.
 func (n *Node) Stop() {
 	n.t.Helper()
