@@ -30,6 +30,7 @@ import (
 
 	"github.com/funcatron/funcatron/runner/cgroup"
 	"github.com/funcatron/funcatron/runner/sandbox"
+	"github.com/funcatron/funcatron/shared/quantity"
 )
 
 // outputGrace is how long output is read after everything that we know of is
@@ -67,7 +68,8 @@ type Process struct {
 	gone chan struct{} // closed when the child has exited; its output may still be read
 	done chan struct{} // closed at the very end; exit is readable then
 	exit error
-	oom  bool // readable then, too
+	oom  bool  // readable then, too
+	data int64 // limit of its memory that says nothing when it is reached; 0 for none
 	tail tail
 
 	mu     sync.Mutex
@@ -130,7 +132,7 @@ func launch(s Spec, args []string) (*Process, error) {
 	if s.Env == nil {
 		cmd.Env = []string{} // nil would be ours
 	}
-	p := &Process{gone: make(chan struct{}), done: make(chan struct{})}
+	p := &Process{gone: make(chan struct{}), done: make(chan struct{}), data: s.Jail.Memory}
 	started := make(chan error, 1)
 	go p.live(cmd, s, outR, errR, started)
 	err := <-started
@@ -237,6 +239,8 @@ func (p *Process) Exit() string {
 		return "exit status 0"
 	case p.oom:
 		return p.exit.Error() + ", out of memory"
+	case p.data > 0: // nobody knows whether that was it
+		return p.exit.Error() + ", with memory limited to " + quantity.Bytes(p.data)
 	}
 	return p.exit.Error()
 }
