@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,14 +19,15 @@ import (
 	"github.com/funcatron/funcatron/shared/certs/certstest"
 )
 
-// secureRig is a rig whose clients speak TLS, and an HTTP client that does.
-func secureRig(t *testing.T, files certs.Files, conf *tls.Config) (*rig, *http.Client) {
+// secureRig is a rig whose clients speak TLS, within timeout where that is not 0, and
+// an HTTP client that does.
+func secureRig(t *testing.T, files certs.Files, conf *tls.Config, timeout time.Duration) (*rig, *http.Client) {
 	t.Helper()
 	s, err := certs.NewServer(files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, func(o *Options) { o.TLS = s })
+	r := newRig(t, func(o *Options) { o.TLS, o.readTimeout = s, timeout })
 	r.url = "https://" + r.g.Addr().String()
 	tr := &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 64, ForceAttemptHTTP2: true}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -54,7 +57,7 @@ func send(t *testing.T, c *http.Client, method, url string, body []byte) (*http.
 func TestTLS(t *testing.T) {
 	ca := certstest.NewCA(t)
 	files := ca.Issue("127.0.0.1")
-	r, client := secureRig(t, certs.Files{Cert: files.Cert, Key: files.Key}, ca.Client())
+	r, client := secureRig(t, certs.Files{Cert: files.Cert, Key: files.Key}, ca.Client(), 0)
 	r.serve("req.d1", mirror)
 	if want := "https://" + r.g.Addr().String(); r.g.opts.URL != want {
 		t.Errorf("clients are told %s, want %s", r.g.opts.URL, want)
@@ -138,7 +141,7 @@ func TestTLS(t *testing.T) {
 
 func TestMutualTLS(t *testing.T) {
 	ca, other := certstest.NewCA(t), certstest.NewCA(t)
-	r, client := secureRig(t, ca.Issue("127.0.0.1"), ca.Client(ca.Issue("me")))
+	r, client := secureRig(t, ca.Issue("127.0.0.1"), ca.Client(ca.Issue("me")), 0)
 	r.serve("req.d1", ok)
 	if resp, _ := send(t, client, "GET", r.url+"/t/plain", nil); resp.StatusCode != 200 {
 		t.Errorf("with a certificate: %d", resp.StatusCode)
@@ -159,7 +162,7 @@ func TestMutualTLS(t *testing.T) {
 func TestTLSReplacedUnderLoad(t *testing.T) {
 	ca := certstest.NewCA(t)
 	files := ca.Issue("one", "127.0.0.1")
-	r, client := secureRig(t, certs.Files{Cert: files.Cert, Key: files.Key}, ca.Client())
+	r, client := secureRig(t, certs.Files{Cert: files.Cert, Key: files.Key}, ca.Client(), 0)
 	r.serve("req.d1", ok)
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -201,8 +204,9 @@ func TestTLSReplacedUnderLoad(t *testing.T) {
 func TestSilentTLSClients(t *testing.T) {
 	ca := certstest.NewCA(t)
 	files := ca.Issue("127.0.0.1")
-	r, client := secureRig(t, certs.Files{Cert: files.Cert, Key: files.Key}, ca.Client())
+	r, client := secureRig(t, certs.Files{Cert: files.Cert, Key: files.Key}, ca.Client(), 500*time.Millisecond)
 	r.serve("req.d1", ok)
+	var silent []net.Conn
 	for i := range 50 {
 		c, err := net.Dial("tcp", r.g.Addr().String())
 		if err != nil {
@@ -210,8 +214,15 @@ func TestSilentTLSClients(t *testing.T) {
 		}
 		defer func() { _ = c.Close() }()
 		_, _ = c.Write([]byte{0x16, 0x03, 0x01, 0x02, 0x00}[:i%6])
+		silent = append(silent, c)
 	}
 	if resp, _ := send(t, client, "GET", r.url+"/t/plain", nil); resp.StatusCode != 200 {
 		t.Errorf("beside them: %d", resp.StatusCode)
+	}
+	for _, c := range silent { // and is cut off
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("still connected")
+		}
 	}
 }
