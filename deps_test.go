@@ -207,7 +207,7 @@ func TestTopLevel(t *testing.T) {
 	allowed := []string{
 		"gateway", "dispatch", "tron", "runner", "shared", "bench", "deploy",
 		"go.mod", "go.sum", "Dockerfile", "README.md", "main.go", "*_test.go",
-		"ARCHITECTURE.md", "LICENSE", "Makefile", ".*",
+		"ARCHITECTURE.md", "SECURITY.md", "LICENSE", "Makefile", ".*",
 	}
 	ignored, err := os.ReadFile(".gitignore")
 	if err != nil {
