@@ -2,6 +2,8 @@ package swagger_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,8 +77,7 @@ func TestFindingsOfHostileDocuments(t *testing.T) {
 	}
 }
 
-// Findings returns when its context ends, and one that was abandoned holds up
-// the next only until it is done.
+// Findings returns when its context ends, and one that was abandoned holds up nobody.
 func TestFindingsGivesUp(t *testing.T) {
 	doc := mustParse(t, head+"paths: {/a: {get: {operationId: a, responses: {200: {description: ok}}}}}")
 	ended, cancel := context.WithCancel(t.Context())
@@ -89,8 +90,33 @@ func TestFindingsGivesUp(t *testing.T) {
 	if _, complete := doc.Findings(short); complete {
 		t.Log("validated within a millisecond")
 	}
-	if findings, complete := doc.Findings(t.Context()); !complete || len(findings) > 0 {
-		t.Errorf("after one that was abandoned: %q, complete %t", findings, complete)
+	for limit := time.Now().Add(time.Minute); ; {
+		findings, complete := doc.Findings(t.Context())
+		if complete {
+			if len(findings) > 0 {
+				t.Errorf("after one that was abandoned: %q", findings)
+			}
+			return
+		}
+		if !says(findings, []string{"another document's"}) || time.Now().After(limit) {
+			t.Fatalf("while one that was abandoned runs: %q", findings)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func TestFindingsOfLargeDocuments(t *testing.T) {
+	operations := head + "paths:\n"
+	for i := range 10_000 {
+		operations += fmt.Sprintf("  /r%d: {get: {operationId: o%[1]d, responses: {200: {description: ok}}, x-a: {}, x-b: {}}}\n", i)
+	}
+	for want, text := range map[string]string{
+		"bytes":   head + "paths: {}\nx-a: '" + strings.Repeat("a", 2<<20) + "'",
+		"objects": operations,
+	} {
+		if findings, complete := mustParse(t, text).Findings(t.Context()); complete || !says(findings, []string{"not fully validated", want}) {
+			t.Errorf("%s: findings %q, complete %t", want, findings, complete)
+		}
 	}
 }
 
