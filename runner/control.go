@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -232,6 +233,7 @@ func (r *Runner) describe() wire.Member {
 	m := wire.Member{
 		Name: r.opts.Name, Kind: wire.KindRunner, Software: version.String(), Host: host, PID: os.Getpid(),
 		AdminURL: r.adminURL, UptimeMs: time.Since(r.began).Milliseconds(),
+		Runtimes: slices.Sorted(maps.Keys(runtimes)),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,6 +14,8 @@ import (
 
 	"github.com/funcatron/funcatron/shared/bundle"
 	"github.com/funcatron/funcatron/shared/swagger"
+	"github.com/funcatron/funcatron/shared/wire"
+	"github.com/funcatron/funcatron/tron/cluster"
 	"github.com/funcatron/funcatron/tron/store"
 )
 
@@ -120,6 +122,9 @@ func (t *Tron) addFunc(run context.Context, w http.ResponseWriter, r *http.Reque
 		Accepted: true, Type: record.Type, Host: record.Host, Route: path(record.BasePath),
 		Swagger: b.Document.JSON, Sha: record.Sha, Warnings: record.Warnings,
 	}
+	if w := unsupported(record.Type, t.cluster.View().Members); w != "" {
+		a.Warnings = append(slices.Clone(a.Warnings), w) // of this moment: not to be kept
+	}
 	if a.Warnings == nil {
 		a.Warnings = []string{}
 	}
@@ -188,13 +193,33 @@ func problemsOf(err error) []string {
 	return nil
 }
 
+// unsupported warns of a type of bundle that no connected runner can run, or is "".
+// Where none is connected, or one does not say, nobody knows.
+func unsupported(kind string, members []cluster.Member) string {
+	var known []string
+	for _, m := range members {
+		if m.Kind != wire.KindRunner {
+			continue
+		}
+		if !m.Heard || len(m.Runtimes) == 0 || slices.Contains(m.Runtimes, kind) {
+			return ""
+		}
+		known = append(known, m.Runtimes...)
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	slices.Sort(known)
+	return fmt.Sprintf("no runner that is connected runs bundles of type %s (they run %s): it will not start on them", kind, strings.Join(slices.Compact(known), ", "))
+}
+
 // warningsOf is everything about b that is not as it should be, once each.
 func warningsOf(ctx context.Context, b *bundle.Bundle) []string {
 	limited, cancel := context.WithTimeout(ctx, findingsTime)
 	defer cancel()
 	found, complete := b.Document.Findings(limited)
 	all := slices.Concat(b.Document.Warnings, b.Warnings, found)
-	if !complete {
+	if !complete && len(found) == 0 {
 		all = append(all, fmt.Sprintf("the full validation of the document was cut short after %v; there may be more to find", findingsTime))
 	}
 	seen := make(map[string]bool, len(all))

@@ -88,6 +88,10 @@ type Member struct {
 	Epoch string `json:"epoch,omitempty"`
 	Table int64  `json:"table,omitempty"`
 
+	// Runtimes are the types of bundles that a runner can run; one that does not say
+	// may run any.
+	Runtimes []string `json:"runtimes,omitempty"`
+
 	// Deployments is what a runner runs, or tried to.
 	Deployments []DeploymentStatus `json:"deployments,omitempty"`
 

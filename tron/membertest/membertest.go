@@ -21,8 +21,10 @@ import (
 // part is what gateways and runners have in common.
 type part struct {
 	name, kind string
-	broker     *muted
-	link       *member.Link
+	// Runtimes is what it says of what it can run; set it before Run.
+	Runtimes []string
+	broker   *muted
+	link     *member.Link
 
 	mu   sync.Mutex // guards what is below, and the fields of the types that embed it
 	seen []wire.Message
@@ -81,7 +83,7 @@ func (p *part) ack(re wire.Message, err error, logs ...string) {
 }
 
 func (p *part) describe() wire.Member {
-	return wire.Member{Name: p.name, Kind: p.kind, Software: "test", Host: "test", PID: os.Getpid(), URL: p.url}
+	return wire.Member{Name: p.name, Kind: p.kind, Software: "test", Host: "test", PID: os.Getpid(), URL: p.url, Runtimes: p.Runtimes}
 }
 
 // Gateway is a gateway without HTTP.
