@@ -1,9 +1,15 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
+
+	"github.com/funcatron/funcatron/runner/sandbox"
 )
 
 // Functions run as users of their own where the tests run as root: what they are to
@@ -52,4 +58,35 @@ func linkProgram(path string) error {
 		return err
 	}
 	return os.WriteFile(path, content, 0o755)
+}
+
+// A process that is to become a function goes to its sandbox before packages begin
+// that take time to, or write to what is its output.
+func TestNothingRunsBeforeTheSandbox(t *testing.T) {
+	cmd := exec.Cmd{
+		Path: sandbox.Self, Args: sandbox.Jail{}.Args(os.Getpid(), "/bin/echo", []string{"echo", "became"}),
+		Env: []string{"GODEBUG=inittrace=1"},
+	}
+	var out, trace strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &trace
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.ExtraFiles = []*os.File{w}
+	runtime.LockOSThread() // it dies with the thread that starts it
+	defer runtime.UnlockOSThread()
+	if err := errors.Join(cmd.Run(), w.Close()); err != nil || out.String() != "became\n" {
+		t.Fatalf("%v, %q, %q", err, out.String(), trace.String())
+	}
+	if !strings.Contains(trace.String(), "init os ") {
+		t.Fatalf("no trace: %q", trace.String())
+	}
+	for line := range strings.Lines(trace.String()) {
+		name, ok := strings.CutPrefix(line, "init ")
+		if !ok || strings.Contains(name, "VictoriaMetrics") || strings.Contains(name, "fasthttp") || strings.Contains(name, "net/http") {
+			t.Errorf("before the sandbox: %s", line)
+		}
+	}
 }

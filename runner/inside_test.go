@@ -38,7 +38,7 @@ var insideProgram = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(testDir, "inside")
-	cmd := exec.Command("go", "build", "-o", path, "./testdata/inside")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "./testdata/inside") // as pack builds: the compiled packages are shared
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

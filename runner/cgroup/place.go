@@ -17,7 +17,7 @@ func own(cgroup, mountinfo string) (string, error) {
 			path = strings.TrimSuffix(p, " (deleted)")
 		}
 	}
-	if path == "" {
+	if path == "" || path == "/.." || strings.HasPrefix(path, "/../") { // or outside what this namespace shows
 		return "", errors.New("this process is in no control group of version 2")
 	}
 	for line := range strings.Lines(mountinfo) {

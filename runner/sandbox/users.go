@@ -26,14 +26,13 @@ type Users struct {
 	dir         string
 
 	mu    sync.Mutex
-	taken map[int]bool // under mu: by this process
+	taken map[int]*os.File // under mu: by this process, with their locks
 }
 
 // User is a user id, and the same group id, for one deployment alone.
 type User struct {
 	ID    int
 	users *Users
-	lock  *os.File
 }
 
 // ParseRange reads a range of user ids: "200000-265535".
@@ -57,7 +56,7 @@ func OpenUsers(first, last int, dirs ...string) (*Users, error) {
 	for _, dir := range dirs {
 		err := OwnFolder(dir, 0o700)
 		if err == nil {
-			return &Users{first: first, last: last, dir: dir, taken: make(map[int]bool)}, nil
+			return &Users{first: first, last: last, dir: dir, taken: make(map[int]*os.File)}, nil
 		}
 		errs = append(errs, err)
 	}
@@ -121,7 +120,7 @@ func (u *Users) TakeID(id int) (*User, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.taken[id] {
+	if u.taken[id] != nil {
 		return nil, fmt.Errorf("user id %d is in use", id)
 	}
 	lock, err := os.OpenFile(filepath.Join(u.dir, strconv.Itoa(id)), os.O_RDWR|os.O_CREATE, 0o600)
@@ -132,8 +131,8 @@ func (u *Users) TakeID(id int) (*User, error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("lock user id %d: %w", id, err)
 	}
-	u.taken[id] = true
-	return &User{ID: id, users: u, lock: lock}, nil
+	u.taken[id] = lock
+	return &User{ID: id, users: u}, nil
 }
 
 // Release kills every process of the user and gives it back. Where something is
@@ -149,7 +148,7 @@ func (u *User) Release() (killed int, err error) {
 func (u *User) free() {
 	u.users.mu.Lock()
 	defer u.users.mu.Unlock()
-	_ = u.lock.Close() // which unlocks it
+	_ = u.users.taken[u.ID].Close() // which unlocks it
 	delete(u.users.taken, u.ID)
 }
 
