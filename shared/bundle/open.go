@@ -111,9 +111,15 @@ type bounded struct {
 	open bool
 }
 
-var errDirectory = errors.New("zip directory too big")
+var (
+	errDirectory = errors.New("zip directory too big")
+	errBefore    = errors.New("it begins before the file does")
+)
 
 func (b *bounded) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // to the file system it would be our fault
+		return 0, errBefore
+	}
 	if !b.open {
 		if b.left -= int64(len(p)); b.left < 0 {
 			return 0, errDirectory
