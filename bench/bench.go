@@ -135,6 +135,31 @@ func New(o Options) (*Bench, error) {
 	return b, nil
 }
 
+// provide puts this program where functions find and may execute it, who run as
+// users of their own where all is started as root.
+func (b *Bench) provide() error {
+	if err := os.Chmod(b.dir, 0o711); err != nil {
+		return err
+	}
+	path := filepath.Join(b.dir, childPrefix+functionChild)
+	if os.Link(b.self, path) == nil {
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o001 != 0 {
+			return nil
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	program, err := os.ReadFile(b.self)
+	if err == nil {
+		err = os.WriteFile(path, program, 0o700)
+	}
+	if err == nil {
+		err = os.Chmod(path, 0o755) // whatever the umask
+	}
+	return err
+}
+
 // Run measures, and writes the report. An error of one scenario does not keep the
 // others from being measured, nor the report from being written.
 func (b *Bench) Run(ctx context.Context) (err error) {
@@ -142,7 +167,7 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("bench: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if err := os.Symlink(b.self, filepath.Join(b.dir, childPrefix+functionChild)); err != nil {
+	if err := b.provide(); err != nil {
 		return fmt.Errorf("bench: make function available: %w", err)
 	}
 	b.report = report.Report{Began: time.Now(), Machine: machine()}
