@@ -65,6 +65,10 @@ soak: ## Run for SOAK (10m), with Runners killed and ended every few seconds; re
 	@.ci/rabbitmq
 	go test -count=1 -v -timeout 0 -run '^TestSoak$$' . -soak $(SOAK)
 
+.PHONY: clock
+clock: ## Step the wall clock of every part by an hour, under load (3 minutes).
+	@.ci/clock
+
 .PHONY: tidy-check
 tidy-check: ## Fail where go.mod or go.sum is not what go mod tidy would write.
 	@.ci/go

@@ -212,7 +212,9 @@ type lanes struct {
 	messages, items *metrics.Counter
 
 	byQueue sync.Map // string to *lane
-	swept   atomic.Int64
+
+	sweeping sync.Mutex
+	swept    time.Time // guarded by sweeping; by the monotonic clock
 }
 
 // to returns the lane to queue, whose consumer starts so many calls at once.
@@ -239,7 +241,13 @@ func (ls *lanes) to(queue string, slots int) *lane {
 // other.
 func (ls *lanes) sweep() {
 	now := time.Now()
-	if at := ls.swept.Load(); now.UnixNano()-at < int64(laneIdle) || !ls.swept.CompareAndSwap(at, now.UnixNano()) {
+	ls.sweeping.Lock()
+	due := now.Sub(ls.swept) >= laneIdle
+	if due {
+		ls.swept = now
+	}
+	ls.sweeping.Unlock()
+	if !due {
 		return
 	}
 	ls.byQueue.Range(func(k, v any) bool {

@@ -239,7 +239,7 @@ func TestLanesAreForgottenWhenIdle(t *testing.T) {
 	ln.mu.Lock()
 	ln.used = time.Now().Add(-2 * laneIdle)
 	ln.mu.Unlock()
-	ls.swept.Store(0)
+	ls.swept = time.Time{}
 	ls.to("new", 1)
 	if _, kept := ls.byQueue.Load("old"); kept {
 		t.Error("the idle lane is still there")
