@@ -39,6 +39,14 @@ paths:
         - {name: s, in: path, type: string, required: true}
         - {name: q, in: query, type: string}
       responses: {"200": {description: ok}}
+  /form:
+    post:
+      operationId: form
+      consumes: [application/x-www-form-urlencoded, multipart/form-data]
+      parameters:
+        - {name: text, in: formData, type: string}
+        - {name: upload, in: formData, type: file}
+      responses: {"200": {description: ok}}
   /admin:
     get: {operationId: admin, responses: {"200": {description: ok}}}
 `
@@ -337,5 +345,30 @@ func TestHTTPAttacks(t *testing.T) {
 				t.Errorf("afterwards: %d %s", resp.StatusCode, text(resp))
 			}
 		})
+	}
+}
+
+// Text fields of a form travel as a header to the function, so they are bounded, and
+// the answer says what to do; files are not.
+func TestLargeForms(t *testing.T) {
+	v := newVictim(t, nil)
+	large := strings.Repeat("x", maxParams)
+	part := func(disposition string) string {
+		return "--b\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\n" + large + "\r\n--b--\r\n"
+	}
+	const multipart = "multipart/form-data; boundary=b"
+	for _, tc := range []struct {
+		name, contentType, body string
+		want                    int
+		says                    string
+	}{
+		{"field", "application/x-www-form-urlencoded", "text=" + large, 413, "files of a form"},
+		{"part", multipart, part(`name="text"`), 413, "files of a form"},
+		{"file", multipart, part(`name="upload"; filename="a"`), 200, ""},
+	} {
+		resp := v.do("POST", "/a/form", tc.body, "Content-Type", tc.contentType)
+		if body := text(resp); resp.StatusCode != tc.want || !strings.Contains(body, tc.says) {
+			t.Errorf("%s: %d %.300s, want %d", tc.name, resp.StatusCode, body, tc.want)
+		}
 	}
 }

@@ -47,7 +47,9 @@ func (g *Gateway) serve(rc *fasthttp.RequestCtx) {
 	start := time.Now()
 	defer x.done(start)
 
-	if g.draining.Load() || len(rc.Request.Header.PeekTrailerKeys()) > 0 { // see framing.go
+	// A trailer is dropped, and with it the connection: how its lines end, and so where
+	// the next request begins, fasthttp does not tell.
+	if g.draining.Load() || len(rc.Request.Header.PeekTrailerKeys()) > 0 {
 		rc.SetConnectionClose()
 	}
 	if !x.admit() {
@@ -202,7 +204,8 @@ func (x *exchange) check(body []byte) bool {
 		return false
 	}
 	if len(params) > maxParams {
-		fail(x.rc, x.id, fasthttp.StatusRequestEntityTooLarge, "The parameters are larger than "+strconv.Itoa(maxParams)+" bytes.")
+		fail(x.rc, x.id, fasthttp.StatusRequestEntityTooLarge, "The parameters, the text fields of a form among them, are larger than "+strconv.Itoa(maxParams)+
+			" bytes as JSON; large values belong in files of a form or in a body of another type.")
 		return false
 	}
 	return true
