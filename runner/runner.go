@@ -152,7 +152,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		err = r.jails.open(r.opts.CgroupParent, "funcatron-"+r.folder.id()+"-")
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, r.folder.removeRuns())
 	}
 	defer r.jails.close()
 
