@@ -185,6 +185,21 @@ func TestPaceAfterAPause(t *testing.T) {
 	}
 }
 
+// What waits while nothing moves is late, amid an overload; what comes after it is not.
+func TestPaceOfAPauseInAnOverload(t *testing.T) {
+	s := newStation(16, 16, 200*time.Millisecond, 2*time.Second)
+	const capacity, pause = 80, 3 * time.Second
+	s.load(3*capacity, 10*time.Second)
+	for i := range s.ends {
+		s.ends[i] = s.ends[i].Add(pause)
+	}
+	s.load(3*capacity, pause+100*time.Millisecond)
+	s.load(3*capacity, 10*time.Second)
+	if goodput := float64(s.good) / 10 / capacity; goodput < 0.85 || s.late > capacity {
+		t.Errorf("goodput %.2f of capacity, %d late, %d refused", goodput, s.late, s.refused)
+	}
+}
+
 // A function's process that is started again holds up what follows for a moment.
 func TestPaceOfAMoment(t *testing.T) {
 	for _, lasts := range []time.Duration{100 * time.Millisecond, 600 * time.Millisecond, 1100 * time.Millisecond} {
