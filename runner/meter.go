@@ -41,7 +41,7 @@ type operation struct {
 	once     sync.Once
 	seconds  *metrics.PrometheusHistogram
 	statuses [7]atomic.Pointer[metrics.Counter] // by class of status, 0 and 6 for what has none
-	faults   [envelope.TooLarge + 1]atomic.Pointer[metrics.Counter]
+	faults   [envelope.Held + 1]atomic.Pointer[metrics.Counter]
 }
 
 // newMeter makes the metrics of the deployment id at path.
@@ -97,6 +97,8 @@ func (o *operation) failed(f envelope.Fault) {
 			return "expired"
 		case envelope.TooLarge:
 			return "too_large"
+		case envelope.NotRun:
+			return "not_run"
 		}
 		return "died"
 	})
