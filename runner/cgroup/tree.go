@@ -73,7 +73,7 @@ func (t *Tree) open(given bool) error {
 	if given {
 		if err := t.mkdir(t.dir); err == nil {
 			t.made = true
-			enable(filepath.Dir(t.dir))
+			_ = enable(filepath.Dir(t.dir)) // it has what it had
 		} else if !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("make control group: %w", err)
 		}
@@ -81,15 +81,12 @@ func (t *Tree) open(given bool) error {
 			return fmt.Errorf("%s is no control group of version 2: %w", t.dir, err)
 		}
 	}
-	var blocked bool
-	t.enabled, blocked = enable(t.dir)
-	if blocked && !given && t.alone() {
-		if err := t.moveDown(); err == nil {
-			var more []string
-			more, _ = enable(t.dir)
-			t.enabled = append(t.enabled, more...)
+	if !given && len(missing(t.dir)) > 0 && t.alone() {
+		if err := t.moveDown(); err != nil {
+			return err
 		}
 	}
+	t.enabled = enable(t.dir)
 	t.has = words(filepath.Join(t.dir, subtree))
 	// Whether one may make groups is known when one has made one.
 	g, err := t.New("try", Limits{})
@@ -101,30 +98,43 @@ func (t *Tree) open(given bool) error {
 
 const subtree = "cgroup.subtree_control"
 
-// enable gives the groups below dir the controllers that dir has. It says which of
-// them they did not have before, and whether some are withheld.
-func enable(dir string) (enabled []string, blocked bool) {
+// missing are the controllers that dir has and the groups below it have not.
+func missing(dir string) (some []string) {
 	there, already := words(filepath.Join(dir, "cgroup.controllers")), words(filepath.Join(dir, subtree))
 	for _, c := range controllers {
-		if !slices.Contains(there, c) || slices.Contains(already, c) {
-			continue
-		}
-		if write(dir, subtree, "+"+c) == nil { // each for itself: one that is refused takes none along
-			enabled = append(enabled, c)
-		} else {
-			blocked = true
+		if slices.Contains(there, c) && !slices.Contains(already, c) {
+			some = append(some, c)
 		}
 	}
-	return enabled, blocked
+	return some
+}
+
+// enable gives the groups below dir the controllers that dir has, and says which of
+// them they did not have before. Where there are processes in dir they get none:
+// some could be had, but then no process could be in those groups (cgroups(7),
+// thread mode).
+func enable(dir string) (enabled []string) {
+	if !isRoot(dir) && len(words(filepath.Join(dir, "cgroup.procs"))) > 0 {
+		return nil
+	}
+	for _, c := range missing(dir) {
+		if write(dir, subtree, "+"+c) == nil { // each for itself: one that is refused takes none along
+			enabled = append(enabled, c)
+		}
+	}
+	return enabled
+}
+
+// isRoot says that dir is the root of all groups, where other rules hold.
+func isRoot(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "cgroup.type"))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // alone says that no other process is in t.dir, which is not the root of all.
 func (t *Tree) alone() bool {
-	if _, err := os.Stat(filepath.Join(t.dir, "cgroup.type")); err != nil {
-		return false
-	}
 	pids := words(filepath.Join(t.dir, "cgroup.procs"))
-	return len(pids) == 1 && pids[0] == strconv.Itoa(os.Getpid())
+	return !isRoot(t.dir) && len(pids) == 1 && pids[0] == strconv.Itoa(os.Getpid())
 }
 
 // moveDown moves this process to a group below t.dir.
