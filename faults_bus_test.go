@@ -161,7 +161,7 @@ func refusedAtOnce(t *testing.T, all shots) {
 func (b *busFaults) recover(t *testing.T, l *traffic, back time.Time) shots {
 	t.Helper()
 	b.whole(t)
-	l.lasts(t, 2*time.Second)
+	l.lasts(t, 1500*time.Millisecond)
 	stopped := time.Now()
 	all := l.end()
 	b.served(t, all)
@@ -262,7 +262,7 @@ func (b *busFaults) killed(t *testing.T, lost func()) {
 	l := b.load(t)
 	b.node.Kill()
 	gone := time.Now()
-	l.lasts(t, away(t, 3*time.Second))
+	l.lasts(t, away(t, 2500*time.Millisecond))
 	lost()
 	coming := time.Now()
 	b.node.Start()

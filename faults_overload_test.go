@@ -53,7 +53,7 @@ func TestOverload(t *testing.T) {
 	const (
 		slots    = 16 // of each of two Runners
 		took     = 200 * time.Millisecond
-		deadline = 2 * time.Second
+		deadline = 3 * time.Second
 		capacity = 2 * slots * int(time.Second/took) // requests a second
 		grows    = 256 << 20                         // bytes that a process's memory may grow by: the race detector multiplies it
 	)
@@ -72,9 +72,9 @@ func TestOverload(t *testing.T) {
 
 	o := trafficOptions{gateways: gateways, rate: 3 * capacity, path: func(id string) string { return "/busy/slow/200?mark=" + id }}
 	l := startTraffic(t, o)
-	l.lasts(t, time.Second)
+	l.lasts(t, 2*time.Second)
 	from := time.Now()
-	l.lasts(t, away(t, 6*time.Second))
+	l.lasts(t, away(t, 5*time.Second))
 	to := time.Now()
 	o.rate = capacity / 2
 	after := startTraffic(t, o) // the others are still being answered
@@ -98,18 +98,18 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%s was %.0f before, %.0f at most", name, before[name], peak[name])
 		}
 	}
-	for _, name := range pending { // half of what is asked within the deadline would be 480
+	for _, name := range pending { // 720 are asked of each within the deadline
 		if peak[name] > 300 {
 			t.Errorf("%s was %.0f at most", name, peak[name])
 		}
 	}
-	after.lasts(t, 5*time.Second)
+	after.lasts(t, 6*time.Second)
 	half := after.end()
 	var recovery time.Duration
 	for _, s := range half.where(func(s shot) bool { return s.status != 200 || s.took > 3*took }) {
 		recovery = max(recovery, s.start.Sub(to))
 	}
-	if recovery > 4*time.Second {
+	if recovery > 5*time.Second {
 		t.Errorf("full service took %v after the overload", recovery)
 	}
 	ran := executions(t, marks)
@@ -179,10 +179,10 @@ func TestSlowDeploymentSlowsNoOther(t *testing.T) {
 	s.serves("/jam/slow/0")
 	s.serves("/free/slow/0")
 
-	free := startTraffic(t, trafficOptions{gateways: gateways, rate: 200, path: func(string) string { return "/free/slow/5" }})
+	free := startTraffic(t, trafficOptions{gateways: gateways, rate: 100, path: func(string) string { return "/free/slow/5" }})
 	free.lasts(t, 2*time.Second)
 	from := time.Now()
-	jam := startTraffic(t, trafficOptions{gateways: gateways, rate: 200, path: func(string) string { return "/jam/slow/1500" }})
+	jam := startTraffic(t, trafficOptions{gateways: gateways, rate: 100, path: func(string) string { return "/jam/slow/1500" }})
 	jam.lasts(t, 4*time.Second)
 	to := time.Now()
 	stuck, all := jam.end(), free.end()
