@@ -319,6 +319,16 @@ func TestCrashLoopShows(t *testing.T) {
 	s.enable(s.add(testBundle(t, "/other", "1")), map[string]any{"file": openFile(t, "marks")})
 	s.enable(s.add(testBundle(t, "/loop", "1")), map[string]any{"broken": broken})
 	s.serves("/loop/version")
+	s.eventually("both Runners run both", func() error {
+		n := 0
+		for _, r := range s.stats().Network.Runners {
+			n += strings.Count(fmt.Sprint(r["deployments"]), "state:live")
+		}
+		if n < 4 {
+			return fmt.Errorf("%d are live", n)
+		}
+		return nil
+	})
 	l := startTraffic(t, trafficOptions{gateways: gateways, rate: 200, path: slowPath("/other", 5)})
 	if err := os.WriteFile(broken, nil, 0o644); err != nil {
 		t.Fatal(err)

@@ -437,6 +437,10 @@ func TestAnotherRunnerRunsIt(t *testing.T) {
 		}
 		ok(c)
 	})
+	until(t, "the queue has a consumer", func() bool {
+		st, err := r.broker.Inspect(t.Context(), "req.d1")
+		return err == nil && st.Consumers > 0
+	})
 	for _, method := range []string{"GET", "POST"} {
 		if resp := r.do(method, "/t/plain", ""); resp.StatusCode != 200 {
 			t.Errorf("%s: %d %s", method, resp.StatusCode, text(resp))
