@@ -16,6 +16,9 @@ import (
 	"github.com/funcatron/funcatron/shared/swagger"
 )
 
+// groupFamily begins the names of every Runner's control groups.
+const groupFamily = "funcatron-"
+
 // none turns user ids or control groups off.
 const none = "none"
 
@@ -50,7 +53,7 @@ func (j *jails) open(parent, name string) error {
 	if parent == none {
 		whyNot = errors.New("--cgroup-parent says so")
 	} else {
-		j.groups, whyNot = cgroup.Open(cgroup.Options{Parent: parent, Name: name})
+		j.groups, whyNot = cgroup.Open(cgroup.Options{Parent: parent, Name: name, Family: groupFamily})
 	}
 	if j.groups != nil {
 		if _, err := j.groups.Clean(); err != nil {

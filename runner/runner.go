@@ -149,7 +149,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.log.Warn("processes of an earlier life were ended", "count", killed)
 	}
 	if err == nil {
-		err = r.jails.open(r.opts.CgroupParent, "funcatron-"+r.folder.id()+"-")
+		err = r.jails.open(r.opts.CgroupParent, groupFamily+r.folder.id()+"-")
 	}
 	if err != nil {
 		return errors.Join(err, r.folder.removeRuns())

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // kernel is a folder that looks like cgroupfs, but for its behaviour: files keep the
@@ -179,6 +180,39 @@ func TestCleanSparesOthers(t *testing.T) {
 		left[i] = filepath.Base(left[i])
 	}
 	if want := []string{"funcatron-x-file", "funcatron-x-self", "funcatron-y-1", "session.scope"}; !slices.Equal(left, want) || err != nil {
+		t.Errorf("left: %v, %v, want %v", left, err, want)
+	}
+}
+
+// Of other Runners, who may live, only what has long been empty goes.
+func TestCleanRemovesLost(t *testing.T) {
+	dir := kernel(t, nil)
+	tr := tree(t, dir)
+	tr.family = "funcatron-"
+	long := time.Now().Add(-2 * lostAge)
+	for name, events := range map[string]string{
+		"funcatron-y-lost": "populated 0\nfrozen 0\n", "funcatron-y-busy": "populated 1\nfrozen 0\n", "funcatron-y-new": "populated 0\nfrozen 0\n",
+		"funcatron-y-odd": "", "session.scope": "populated 0\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := tr.mkdir(path); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, path, map[string]string{"cgroup.events": events})
+		if name != "funcatron-y-new" {
+			if err := os.Chtimes(path, long, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n, err := tr.Clean(); n != 0 || err != nil {
+		t.Errorf("Clean = %d, %v", n, err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	for i := range left {
+		left[i] = filepath.Base(left[i])
+	}
+	if want := []string{"funcatron-y-busy", "funcatron-y-new", "funcatron-y-odd", "session.scope"}; !slices.Equal(left, want) || err != nil {
 		t.Errorf("left: %v, %v, want %v", left, err, want)
 	}
 }

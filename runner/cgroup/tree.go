@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Controllers are what limits are enforced by.
@@ -34,12 +35,17 @@ type Options struct {
 	// kernel wants processes in leaves only.
 	Parent string
 	Name   string // begins the names of all groups; nobody else's do
+
+	// Family begins the names of this tree's groups and of those of others of its
+	// kind, which may have been killed for good.
+	Family string
 }
 
 // Tree makes control groups.
 type Tree struct {
 	dir     string
 	name    string
+	family  string
 	has     []string // controllers that its groups have
 	enabled []string // those that we have enabled
 	leaf    string   // where this process moved to, "" where it did not
@@ -53,7 +59,7 @@ type Tree struct {
 // groups.
 func Open(o Options) (*Tree, error) {
 	t := &Tree{
-		name: o.Name, dir: o.Parent,
+		name: o.Name, family: o.Family, dir: o.Parent,
 		mkdir: func(path string) error { return os.Mkdir(path, 0o755) }, rmdir: os.Remove,
 	}
 	if t.dir == "" {
@@ -153,8 +159,13 @@ func (t *Tree) Has(controller string) bool { return slices.Contains(t.has, contr
 // Dir is the parent of all groups.
 func (t *Tree) Dir() string { return t.dir }
 
+// lostAge is how long a group has to have been empty to be taken for lost: those
+// that are in use are so for a moment, at their beginning and end.
+const lostAge = time.Minute
+
 // Clean kills what is in groups that an earlier life left, and removes them. It
-// says how many those were.
+// says how many those were. Of others in the family it removes those that nobody
+// will ever miss.
 func (t *Tree) Clean() (groups int, err error) {
 	entries, err := os.ReadDir(t.dir)
 	if err != nil {
@@ -163,7 +174,11 @@ func (t *Tree) Clean() (groups int, err error) {
 	var errs []error
 	for _, e := range entries {
 		path := filepath.Join(t.dir, e.Name())
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), t.name) || path == t.leaf {
+		if !e.IsDir() || path == t.leaf {
+			continue
+		}
+		if !strings.HasPrefix(e.Name(), t.name) {
+			t.removeLost(path)
 			continue
 		}
 		groups++
@@ -171,6 +186,24 @@ func (t *Tree) Clean() (groups int, err error) {
 		errs = append(errs, g.Kill(), g.Remove())
 	}
 	return groups, errors.Join(errs...)
+}
+
+// removeLost removes the group path where it is of the family and lost. The kernel
+// refuses where anything lives in it.
+func (t *Tree) removeLost(path string) {
+	if t.family == "" || !strings.HasPrefix(filepath.Base(path), t.family) {
+		return
+	}
+	if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > lostAge && !populated(path) {
+		_ = t.rmdir(path)
+	}
+}
+
+// populated says whether anything lives in a group, or may.
+func populated(path string) bool {
+	events := words(filepath.Join(path, "cgroup.events"))
+	i := slices.Index(events, "populated")
+	return i < 0 || i+1 >= len(events) || events[i+1] != "0"
 }
 
 // Close takes back what Open did. The groups must have been removed.
