@@ -202,7 +202,7 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 	if n > int64(c.opts.MaxPerQueue) || l.queued.Load() >= int64(c.opts.MaxPerQueue) {
 		return fmt.Errorf("%d requests of this deployment are pending: %w", c.opts.MaxPerQueue, ErrFull)
 	}
-	if !l.pace.admits(n, int64(batch), start, left) {
+	if !l.pace.admits(n, start, left) {
 		c.hopeless.Inc()
 		return fmt.Errorf("its turn would come too late: %w", ErrFull)
 	}
@@ -214,7 +214,7 @@ func (c *Caller) Call(queue string, batch int, deadline time.Time, req Request, 
 	err := c.table.wait(s)
 	c.held(l, -size)
 	if err == nil && resp.Fault == envelope.NoFault {
-		l.pace.answered(time.Since(start), resp.Ran)
+		l.pace.answered(time.Since(start), resp.Ran, n)
 	}
 	return err
 }

@@ -80,7 +80,7 @@ func (l *ledger) wanted(it item, now time.Time) bool { return now.Before(it.dead
 
 func testLane(b Broker, limit int) *lane {
 	ls := &lanes{broker: b, most: DefaultMaxBatch, messages: new(metrics.Counter), items: new(metrics.Counter)}
-	ls.to("q", limit*share).pace.answered(1, 1) // its calls are quick
+	ls.to("q", limit*share).pace.answered(1, 1, 1) // its calls are quick
 	return ls.to("q", limit*share)
 }
 
