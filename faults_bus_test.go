@@ -212,9 +212,12 @@ func (b *busFaults) tronAway(t *testing.T) {
 		return nil
 	})
 	l.lasts(t, time.Second)
-	if after := routes(); after != before {
-		t.Errorf("routes before the Tron was killed: %s\nand after it is back: %s", before, after)
-	}
+	eventually(t, "the routes are as they were", func() error {
+		if after := routes(); after != before {
+			return fmt.Errorf("%s, before the Tron was killed %s", after, before)
+		}
+		return nil
+	})
 	all := l.end()
 	all.check(t, "clients see nothing", func(s shot) bool { return s.status == 200 })
 	b.served(t, all)
