@@ -20,6 +20,7 @@ var clockReaders = map[string]string{
 	"shared/certs/certs.go":      "a certificate is valid by the wall clock (RFC 5280); a file's time is compared for equality",
 	"gateway/auth/token.go":      "a token is valid by the wall clock (RFC 7519), and nothing but the token",
 	"runner/output/output.go":    "when a function wrote a line, for people",
+	"runner/cgroup/tree.go":      "how old an empty group of a lost Runner is: after a step one that is just being made may go, and that start fails",
 	"runner/cache/cache.go":      "which bundle was used last: another order costs a fetch",
 	"tron/store/sweep.go":        "when a bundle was uploaded, for people",
 	"tron/store/bundles.go":      "when a bundle was uploaded, for people; the order of a list",
