@@ -145,6 +145,7 @@ func (r *reader) document() *Document {
 	r.security = r.newSecurity()
 	doc.Operations = r.operations(paths, doc.Runtime.Timeout, consumes, produces)
 	r.security.unused()
+	doc.Runtime.Warmup = r.warmups(doc.Operations)
 	if len(doc.Operations) == 0 {
 		r.warn("paths", "no operation is described: nothing can be called")
 	}

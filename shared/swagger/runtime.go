@@ -56,6 +56,9 @@ func (r *reader) runtime() Runtime {
 			rt.Listen = r.oneOf(key, v, []string{"unix", "tcp"})
 		case "command":
 			rt.Command = r.command(v)
+		case "jvmOptions":
+			rt.JVMOptions = r.jvmOptions(v)
+		case "warmup": // read when the operations are known
 		case "concurrency":
 			rt.Concurrency = r.count(key, v, 1, maxConcurrency)
 		case "instances":
@@ -123,6 +126,43 @@ func (r *reader) command(v any) []string {
 		words = append(words, word)
 	}
 	return words
+}
+
+// maxJVMOptions bounds jvmOptions; so many nobody needs.
+const maxJVMOptions = 100
+
+// notOptions are options of java that say which program to run: it is the Runner's
+// to say.
+var notOptions = []string{"-jar", "-cp", "-classpath", "--class-path", "-m", "--module", "-p", "--module-path", "--source"}
+
+// jvmOptions reads options of java, each one word.
+func (r *reader) jvmOptions(v any) []string {
+	list, ok := v.([]any)
+	if !ok {
+		r.refuse(vendor, `jvmOptions is %s, not an array of options like ["-Xmx512m"]`, kind(v))
+		return nil
+	}
+	if len(list) > maxJVMOptions {
+		r.refuse(vendor, "jvmOptions has %d options, more than %d", len(list), maxJVMOptions)
+		return nil
+	}
+	options := make([]string, 0, len(list))
+	for i, item := range list {
+		option, ok := item.(string)
+		name, _, _ := strings.Cut(option, "=")
+		switch {
+		case !ok:
+			r.refuse(vendor, "option %d of jvmOptions is %s, not a string", i+1, kind(item))
+		case !strings.HasPrefix(option, "-") || len(option) < 2:
+			r.refuse(vendor, "jvmOptions has %s, which does not begin with -: an option and its value are one word", quote(option))
+		case slices.Contains(notOptions, name):
+			r.refuse(vendor, "jvmOptions has %s: what runs is the bundle", quote(option))
+		case strings.ContainsFunc(option, func(c rune) bool { return c < ' ' || c == 0x7f }):
+			r.refuse(vendor, "jvmOptions has %s, which holds a control character", quote(option))
+		}
+		options = append(options, option)
+	}
+	return options
 }
 
 func (r *reader) count(key string, v any, least, most int) int {

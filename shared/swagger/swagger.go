@@ -36,6 +36,8 @@ type Document struct {
 type Runtime struct {
 	Kind        string        // "exec", ...; "" where the document does not say
 	Command     []string      // exec: the words to start, $GOOS and $GOARCH not yet filled in
+	JVMOptions  []string      // jvm: options of java
+	Warmup      []Warmup      // what a process is warmed up with
 	Listen      string        // "unix" or "tcp"
 	Concurrency int           // requests one process handles at once
 	Instances   int           // processes a runner
