@@ -111,6 +111,10 @@ type (
 		FunctionUIDs      string `name:"function-uids" help:"User and group ids that functions run as where the Runner is root, one a deployment; none runs them as root." default:"200000-265535" placeholder:"FIRST-LAST"`
 		FunctionMemory    string `help:"Most memory of a function's process, like 512Mi, and what it has where its bundle does not say (default: no limit)."`
 		CgroupParent      string `name:"cgroup-parent" help:"Control group (cgroup v2) below which each function's process gets one (default: the Runner's own); none makes none." placeholder:"PATH"`
+		Java              string `help:"What runs bundles of runtime jvm: a path, or a name in PATH." default:"java"`
+		JVMHost           string `name:"jvm-host" help:"Jar that serves bundles of runtime jvm (default: funcatron-jvm-host.jar beside this program, or in /usr/share/funcatron)." type:"path"`
+		Python            string `help:"What runs bundles of runtime python: a path, or a name in PATH." default:"python3"`
+		Node              string `help:"What runs bundles of runtime node: a path, or a name in PATH." default:"node"`
 		RunDir            string `help:"Folder in which bundles are unpacked and run (default: in --state-dir, or /var/lib/funcatron-run where functions' users do not get there)." type:"path"`
 	}
 )
@@ -327,6 +331,7 @@ func (f runnerFlags) make(c commonFlags, q queueFlags, batch batchFlags, from so
 	o.StateDir, o.DrainTime, o.MaxBatch = filepath.Join(c.StateDir, "runner"), c.DrainTime, batch.MaxBatch
 	o.Log, o.Lines, o.Metrics, o.Pprof = log, logline.NewWriter(s.out, c.format()), set, c.Pprof
 	o.FunctionUIDs, o.CgroupParent, o.RunDir = f.FunctionUIDs, f.CgroupParent, f.RunDir
+	o.Java, o.JVMHost, o.Python, o.Node = f.Java, f.JVMHost, f.Python, f.Node
 	if f.FunctionMemory != "" {
 		var err error
 		if o.FunctionMemory, err = quantity.Whole(f.FunctionMemory); err != nil {

@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -233,7 +232,7 @@ func (r *Runner) describe() wire.Member {
 	m := wire.Member{
 		Name: r.opts.Name, Kind: wire.KindRunner, Software: version.String(), Host: host, PID: os.Getpid(),
 		AdminURL: r.adminURL, UptimeMs: time.Since(r.began).Milliseconds(),
-		Runtimes: slices.Sorted(maps.Keys(runtimes)),
+		Runtimes: r.runtimes,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/runner/output"
 	"github.com/funcatron/funcatron/shared/logline"
+	"github.com/funcatron/funcatron/shared/reqid"
 	"github.com/funcatron/funcatron/shared/wire"
 )
 
@@ -127,13 +128,16 @@ func (r *Runner) serve(ctx, kill context.Context, d *deployment) error {
 	m := newMeter(r.opts.Metrics, d.want.ID, whereOf(d.want), n.bundle.Document, places.count)
 	defer m.end()
 	src := output.Source{Where: whereOf(d.want), Git: n.bundle.GitSha}
+	muted := reqid.New()
 	t := &team{
-		run: n, log: d.log, ports: &r.ports, acceptTime: r.acceptTime, places: places, restarts: m.restarts,
+		run: n, muted: muted, log: d.log, ports: &r.ports, acceptTime: r.acceptTime, places: places, restarts: m.restarts,
 		crashes: logline.Throttle{Every: 30 * time.Second, Burst: 1},
 		output: func(stderr bool, line []byte) {
 			var l logline.Line
 			src.Read(&l, stderr, line, time.Now())
-			r.opts.Lines.Write(&l)
+			if l.Req != string(muted[:]) {
+				r.opts.Lines.Write(&l)
+			}
 		},
 	}
 	began := time.Now()

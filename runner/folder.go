@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/funcatron/funcatron/runner/made"
 	"github.com/funcatron/funcatron/runner/process"
 	"github.com/funcatron/funcatron/runner/sandbox"
 	"github.com/funcatron/funcatron/shared/statefile"
@@ -21,6 +22,7 @@ import (
 //	deployments.json  what is to run
 //	bundles/          the bundle cache
 //	run/              what runs, a folder a deployment; empty between lives
+//	made/             what is made of a bundle once
 //
 // What runs may be elsewhere: functions with users of their own do not get into
 // everybody's state folder.
@@ -61,6 +63,22 @@ func (f *folder) close() { _ = f.lock.Close() }
 
 func (f *folder) saved() string   { return filepath.Join(f.path, "deployments.json") }
 func (f *folder) bundles() string { return filepath.Join(f.path, "bundles") }
+
+// hosts is where the programs go that serve bundles; it ends with the runs.
+func (f *folder) hosts() string { return filepath.Join(f.runs, "hosts") }
+
+// openMade opens the store of what is made of bundles, beside where they run. With
+// others, users of their own get there.
+func (f *folder) openMade(others bool, most int) (*made.Store, error) {
+	dir, mode := filepath.Join(f.path, madeName), fs.FileMode(0o700)
+	if f.runs != filepath.Join(f.path, runsName) {
+		dir = f.runs + madeSuffix
+	}
+	if others {
+		mode = 0o711
+	}
+	return made.Open(dir, mode, most)
+}
 
 // clean ends and removes what an earlier life left, and says how many processes
 // that were. users are those that functions may have had.
@@ -113,7 +131,12 @@ func killUserOf(run string, users *sandbox.Users) (killed int) {
 // removeRuns removes what clean made.
 func (f *folder) removeRuns() error {
 	err := removeAll(f.runs)
-	if f.runs != filepath.Join(f.path, runsName) {
+	if f.runs == filepath.Join(f.path, runsName) {
+		return err
+	}
+	// What was made of bundles stays for the next life, and the link with it, by
+	// which others see whose it is.
+	if gone := os.Remove(f.runs + madeSuffix); gone == nil || errors.Is(gone, fs.ErrNotExist) {
 		err = errors.Join(err, os.Remove(f.runs+stateSuffix))
 	}
 	return err

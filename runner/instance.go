@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -67,10 +68,17 @@ func (i *instance) remove() {
 }
 
 // launch makes what one process needs and starts it. It returns when the process
-// accepts connections. When ctx ends the start is given up.
-func (t *team) launch(ctx, kill context.Context) (*instance, *startError) {
+// accepts connections and, with warm, is warmed up. When ctx ends the start is given
+// up.
+func (t *team) launch(ctx, kill context.Context, warm bool) (*instance, *startError) {
 	for try := 1; ; try++ {
 		i, port, err := t.launchOnce(ctx, kill)
+		if err == nil && warm {
+			if failed := t.warmUp(ctx, i); failed != nil {
+				i.end(kill)
+				return nil, &startError{failed, i.proc.Tail()}
+			}
+		}
 		if err == nil {
 			return i, nil
 		}
@@ -85,11 +93,16 @@ func (t *team) launch(ctx, kill context.Context) (*instance, *startError) {
 func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *startError) {
 	n := strconv.FormatUint(t.launched.Add(1), 10)
 	i := &instance{home: filepath.Join(t.run.dir, "p"+n)}
-	tmp := filepath.Join(i.home, "tmp")
-	props := filepath.Join(i.home, "props.json")
-	err := os.MkdirAll(tmp, 0o700)
+	props := filepath.Join(i.home, propsName)
+	err := makeHome(i.home)
 	if err == nil {
 		err = os.WriteFile(props, t.run.props, 0o600)
+	}
+	args := t.run.program.args
+	if err == nil && t.run.program.more != nil {
+		var more []string
+		more, err = t.run.program.more(i.home)
+		args = slices.Concat(args, more)
 	}
 	if err == nil {
 		err = ownPrivate(i.home, t.run.user)
@@ -98,17 +111,14 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 		i.remove()
 		return nil, 0, &startError{err: fmt.Errorf("make folder of process: %w", err)}
 	}
-	mark := propsVar + "=" + props
-	env := []string{
-		"PATH=" + envOr("PATH", "/usr/local/bin:/usr/bin:/bin"),
-		"HOME=" + i.home,
-		"LANG=" + envOr("LANG", "C.UTF-8"),
-		"TMPDIR=" + tmp,
-		mark,
-		"FUNCATRON_SHA=" + t.run.bundle.Sha,
-		"FUNCATRON_GIT_SHA=" + t.run.bundle.GitSha,
-		"FUNCATRON_BASE_PATH=" + t.run.want.BasePath,
-	}
+	env := append(homeEnv(i.home),
+		"FUNCATRON_SHA="+t.run.bundle.Sha,
+		"FUNCATRON_GIT_SHA="+t.run.bundle.GitSha,
+		"FUNCATRON_BASE_PATH="+t.run.want.BasePath,
+		"FUNCATRON_SWAGGER_FILE="+t.run.swagger,
+		"FUNCATRON_CONCURRENCY="+strconv.Itoa(max(t.run.runtime.Concurrency, 1)),
+	)
+	env = append(env, t.run.program.env...)
 	where := "its socket"
 	if t.run.runtime.Listen == "tcp" {
 		if port, err = t.ports.take(); err != nil {
@@ -129,7 +139,7 @@ func (t *team) launchOnce(ctx, kill context.Context) (_ *instance, port int, _ *
 	}
 
 	spec := process.Spec{
-		Path: t.run.program.path, Args: t.run.program.args, Dir: t.run.files, Env: env, Mark: mark, Output: t.output,
+		Path: t.run.program.path, Args: args, Dir: t.run.files, Env: env, Mark: markOf(i.home), Output: t.output,
 	}
 	err = t.run.jails.confine(&spec, filepath.Base(t.run.dir)+"-"+n, t.run.user, t.run.runtime)
 	if err == nil {
@@ -173,6 +183,28 @@ func (i *instance) accepts(ctx context.Context, where string, t time.Duration) e
 		case <-ctx.Done():
 			return fmt.Errorf("start was given up: %w", context.Cause(ctx))
 		}
+	}
+}
+
+// propsName is the props file in the home of a process.
+const propsName = "props.json"
+
+// markOf is the entry of the environment by which a process with that home, and all
+// that it starts, is found.
+func markOf(home string) string { return propsVar + "=" + filepath.Join(home, propsName) }
+
+func makeHome(home string) error { return os.MkdirAll(tmpOf(home), 0o700) }
+
+func tmpOf(home string) string { return filepath.Join(home, "tmp") }
+
+// homeEnv is the environment that every process of a function gets.
+func homeEnv(home string) []string {
+	return []string{
+		"PATH=" + envOr("PATH", "/usr/local/bin:/usr/bin:/bin"),
+		"HOME=" + home,
+		"LANG=" + envOr("LANG", "C.UTF-8"),
+		"TMPDIR=" + tmpOf(home),
+		markOf(home),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/funcatron/funcatron/runner/cgroup"
 	"github.com/funcatron/funcatron/runner/process"
@@ -205,6 +206,25 @@ func ownReadOnly(path string, user *sandbox.User) error {
 		}
 		mode := info.Mode().Perm() &^ 0o027 // and what the owner may read, the group may
 		return os.Chmod(p, mode|mode>>3&0o050)
+	})
+}
+
+// ownEverybody takes path, and all in it, from user, and lets everybody read it. What
+// is there must be the user's own: of what is another's it may have made a link.
+func ownEverybody(path string, user *sandbox.User) error {
+	if user == nil {
+		return nil
+	}
+	return ownTree(path, func(p string, info fs.FileInfo) error {
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || int(st.Uid) != user.ID || !info.IsDir() && st.Nlink != 1 {
+			return fmt.Errorf("%s is not the function's own", p)
+		}
+		if err := os.Lchown(p, 0, 0); err != nil || info.Mode()&fs.ModeSymlink != 0 {
+			return err
+		}
+		mode := info.Mode().Perm() &^ 0o022
+		return os.Chmod(p, mode|mode>>3&0o055|mode>>6&0o055)
 	})
 }
 

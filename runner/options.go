@@ -50,6 +50,13 @@ type Options struct {
 	// functions of another user would not get there, RunDirs.
 	RunDir string
 
+	// Java, Python and Node run bundles of those runtimes: each a path, or a name that
+	// is looked up in PATH.
+	Java, Python, Node string
+	// JVMHost is the jar that serves the bundles of runtime jvm; "" looks where it is
+	// installed.
+	JVMHost string
+
 	MaxBatch     int           // answers that share a message to the broker
 	MaxReply     int           // bytes of a function's answer
 	QueueLength  int           // requests that wait in a deployment's queue; the same on every runner
@@ -70,6 +77,9 @@ func DefaultOptions() Options {
 		AdminListen:  "127.0.0.1:4000",
 		DrainTime:    30 * time.Second,
 		FunctionUIDs: "200000-265535",
+		Java:         "java",
+		Python:       "python3",
+		Node:         "node",
 		MaxBatch:     dispatch.DefaultMaxBatch,
 		MaxReply:     8 << 20,
 		QueueLength:  10_000,
@@ -101,6 +111,9 @@ func (o *Options) validate() error {
 	need(o.CgroupParent == "" || o.CgroupParent == none || filepath.IsAbs(o.CgroupParent),
 		"CgroupParent %q is not a path like /sys/fs/cgroup/funcatron (--cgroup-parent)", o.CgroupParent)
 	need(o.RunDir == "" || filepath.IsAbs(o.RunDir), "RunDir %q is not an absolute path (--run-dir)", o.RunDir)
+	need(o.Java != "", "Java is not set (--java)")
+	need(o.Python != "", "Python is not set (--python)")
+	need(o.Node != "", "Node is not set (--node)")
 	need(o.MaxBatch > 0, "MaxBatch is %d, not more than 0 (--max-batch)", o.MaxBatch)
 	need(o.MaxReply > 0, "MaxReply is %d, not more than 0", o.MaxReply)
 	need(o.QueueLength > 0, "QueueLength is %d, not more than 0", o.QueueLength)

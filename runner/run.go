@@ -25,6 +25,7 @@ const infoTime = 10 * time.Second
 //	files/  the bundle, the working directory of every process
 //	p1/     a process: props.json, tmp/, and its HOME
 //	s/      the sockets, or a link to where those are
+//	made    a link to what was made of the bundle once, where there is such
 //
 // Where the deployment has a user of its own, that one alone may enter the folder
 // and read files/, and has the rest.
@@ -33,6 +34,8 @@ type run struct {
 	bundle  *bundle.Bundle
 	props   []byte // a JSON object
 	program program
+	zip     string // the bundle as it came, in the cache
+	swagger string // the document as JSON, a file
 
 	dir, files, sockets string
 
@@ -40,7 +43,7 @@ type run struct {
 	user    *sandbox.User   // nil: the Runner's own
 	runtime swagger.Runtime // of the document, with this Runner's limits
 
-	release func() // of the bundle in the cache
+	releases []func() // of the bundle in the cache, and what was made of it
 }
 
 // prepare gets the bundle of want and unpacks it.
@@ -58,7 +61,7 @@ func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err
 	if err != nil {
 		return nil, err
 	}
-	n.release = release // kept: a restart without the Tron needs it again
+	n.zip, n.releases = path, []func(){release} // kept: a restart without the Tron needs it again
 	if n.bundle, err = bundle.Open(path); err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
@@ -83,16 +86,22 @@ func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err
 	if n.sockets, err = socketFolder(n.dir, len("18446744073709551615"), n.user); err != nil {
 		return nil, fmt.Errorf("make folder of sockets: %w", err)
 	}
-	if n.program, err = programOf(n.bundle, n.files, n.user != nil); err != nil {
-		return nil, err
+	n.swagger = filepath.Join(n.dir, "swagger.json")
+	if err = os.WriteFile(n.swagger, n.bundle.Document.JSON, 0o600); err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
 	}
-	if err = ownReadOnly(n.files, n.user); err != nil {
-		return nil, err
+	for _, path := range []string{n.files, n.swagger} {
+		if err = ownReadOnly(path, n.user); err != nil {
+			return nil, err
+		}
 	}
 	if n.user != nil { // from here on its user gets in
 		if err = errors.Join(os.Chown(n.dir, 0, n.user.ID), os.Chmod(n.dir, 0o710)); err != nil {
 			return nil, fmt.Errorf("open folder of deployment: %w", err)
 		}
+	}
+	if n.program, err = r.programOf(ctx, n); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
@@ -108,8 +117,8 @@ func (n *run) remove() {
 	if n.dir != "" {
 		_ = removeRun(n.dir) // what is left goes at the next start
 	}
-	if n.release != nil {
-		n.release()
+	for _, release := range n.releases {
+		release()
 	}
 }
 

@@ -19,7 +19,9 @@ var runDirs = []string{"/var/lib/funcatron-run", filepath.Join(os.TempDir(), "fu
 
 const (
 	runsName    = "run"
+	madeName    = "made"
 	stateSuffix = ".state"
+	madeSuffix  = ".made"
 )
 
 // openRuns decides where functions run, and makes what is above that. With others,
@@ -87,7 +89,9 @@ func removeLost(dir string) {
 			continue
 		}
 		if _, err := os.Lstat(state); errors.Is(err, fs.ErrNotExist) {
-			_ = removeAll(strings.TrimSuffix(link, stateSuffix)) // else the next tries
+			runs := strings.TrimSuffix(link, stateSuffix)
+			_ = removeAll(runs) // else the next tries
+			_ = removeAll(runs + madeSuffix)
 			_ = os.Remove(link)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +28,7 @@ import (
 	"github.com/funcatron/funcatron/dispatch"
 	"github.com/funcatron/funcatron/dispatch/member"
 	"github.com/funcatron/funcatron/runner/cache"
+	"github.com/funcatron/funcatron/runner/made"
 	"github.com/funcatron/funcatron/shared/admin"
 	"github.com/funcatron/funcatron/shared/bundle"
 	"github.com/funcatron/funcatron/shared/discover"
@@ -50,6 +51,9 @@ type Runner struct {
 	admin      *admin.Server
 	adminURL   string
 	cache      *cache.Cache
+	made       *made.Store // set by Run, as the two below
+	hosts      hosts
+	runtimes   []string
 	responder  *dispatch.Responder
 	link       *member.Link // set by Run
 	tron       tron
@@ -155,6 +159,11 @@ func (r *Runner) Run(ctx context.Context) error {
 		return errors.Join(err, r.folder.removeRuns())
 	}
 	defer r.jails.close()
+	if r.made, err = r.folder.openMade(r.jails.users != nil, r.opts.CacheBundles); err != nil {
+		return errors.Join(err, r.folder.removeRuns())
+	}
+	r.hosts.dir = r.folder.hosts()
+	r.runtimes = r.available()
 
 	serving, leave := context.WithCancel(ctx)
 	defer leave()
@@ -170,7 +179,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			broken <- err
 		}
 	})
-	r.log.Info("runner is ready", "name", r.opts.Name, "admin", r.AdminAddr().String(), "state", r.folder.path)
+	r.log.Info("runner is ready", "name", r.opts.Name, "runtimes", strings.Join(r.runtimes, ","), "admin", r.AdminAddr().String(), "state", r.folder.path)
 
 	select {
 	case err = <-broken:

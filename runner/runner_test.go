@@ -118,7 +118,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []string{"HOME", "TMPDIR", "FUNCATRON_PROPS_FILE"} {
+	for _, k := range []string{"HOME", "TMPDIR", "FUNCATRON_PROPS_FILE", "FUNCATRON_SWAGGER_FILE"} {
 		if !strings.HasPrefix(vars[k], run+"/"+d.ID+"-") {
 			t.Errorf("%s=%s is not below %s", k, vars[k], run)
 		}
@@ -131,6 +131,7 @@ func TestEnvironment(t *testing.T) {
 	want := map[string]string{
 		"PATH": os.Getenv("PATH"), "LANG": envOr("LANG", "C.UTF-8"),
 		"FUNCATRON_SHA": d.Sha, "FUNCATRON_GIT_SHA": testGit, "FUNCATRON_BASE_PATH": "/sample/go",
+		"FUNCATRON_CONCURRENCY": "64",
 	}
 	if fmt.Sprint(vars) != fmt.Sprint(want) {
 		t.Errorf("environment %v, want %v", vars, want)
@@ -209,6 +210,7 @@ func TestFaults(t *testing.T) {
 
 func TestStartFailures(t *testing.T) {
 	g := newRig(t)
+	g.change = func(o *Options) { o.Java, o.Python, o.Node = "no-such-java", "/no/such/python", "/etc/passwd" }
 	r, stop := g.start()
 	exits := g.function("exit", "")
 	two := g.function("exit", `,"instances":2`)
@@ -216,7 +218,9 @@ func TestStartFailures(t *testing.T) {
 	unknown.Sha = strings.Repeat("0", 64)
 	props := g.function("serve", "")
 	props.Props = json.RawMessage(`["secret"]`)
-	python := g.bundle(map[string]string{"funcatron.json": document(`"runtime":"python"`), "app.py": ""})
+	of := func(runtime string) wire.Deployment {
+		return g.bundle(map[string]string{"funcatron.json": document(`"runtime":"` + runtime + `"`)})
+	}
 	platform := g.bundle(map[string]string{
 		"funcatron.json":    document(`"runtime":"exec","command":["bin/$GOOS-$GOARCH/app"]`),
 		"bin/plan9-386/app": "",
@@ -233,7 +237,9 @@ func TestStartFailures(t *testing.T) {
 		{"exits, one of two", two, "exit status 4", "no database at /sample/go"},
 		{"unknown sha", unknown, "the Tron does not have it", ""},
 		{"props no object", props, "not a JSON object", ""},
-		{"runtime", python, `runtime "python" is not one that this runner has (exec)`, ""},
+		{"no java", of("jvm"), `runtime jvm: this runner's machine has no no-such-java`, ""},
+		{"no python", of("python"), "runtime python: stat /no/such/python: no such file or directory (--python)", ""},
+		{"no node", of("node"), "runtime node: /etc/passwd is no program (--node)", ""},
 		{"platform", platform, "not built for this runner's platform, " + runtime.GOOS + "/" + runtime.GOARCH, ""},
 		{"no such program", missing, "no-such-program-anywhere", ""},
 		{"no interpreter", noscript, "no such file or directory", ""},

@@ -51,7 +51,7 @@ func TestExecProgram(t *testing.T) {
 		{"", "", "no command"},
 	} {
 		b := &bundle.Bundle{Type: "exec", Document: &swagger.Document{Runtime: swagger.Runtime{Command: strings.Fields(tc.command)}}}
-		got, err := programOf(b, dir, false)
+		got, err := execProgram(b, dir, false)
 		switch {
 		case tc.path == "":
 			if err == nil || !strings.Contains(err.Error(), tc.args) {

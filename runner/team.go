@@ -15,6 +15,7 @@ import (
 
 	"github.com/funcatron/funcatron/runner/call"
 	"github.com/funcatron/funcatron/shared/logline"
+	"github.com/funcatron/funcatron/shared/reqid"
 )
 
 // A process that ends is started again after restartPause, which doubles with each
@@ -40,6 +41,7 @@ type team struct {
 	ports      *ports
 	acceptTime time.Duration // that a process has to accept connections
 	output     func(stderr bool, line []byte)
+	muted      reqid.ID // of warm-up requests, whose lines are not written
 	places     *places
 	restarts   *metrics.Counter
 	launched   atomic.Uint64 // processes, each of which has a number
@@ -68,7 +70,7 @@ func (t *team) start(ctx, kill context.Context, n int) *startError {
 	for k := range n {
 		wg.Go(func() {
 			var err *startError
-			if instances[k], err = t.launch(starting, kill); err != nil {
+			if instances[k], err = t.launch(starting, kill, true); err != nil {
 				once.Do(func() {
 					first = err
 					giveUp(errors.New("another process did not start"))
@@ -138,7 +140,8 @@ func (t *team) keep(ending, kill context.Context, i *instance) {
 			}
 			t.restarts.Inc()
 			var failed *startError
-			if i, failed = t.launch(ending, kill); failed != nil {
+			// Where nobody else serves, a process that is slow at first is better than none.
+			if i, failed = t.launch(ending, kill, t.places.count() > 0); failed != nil {
 				err = failed
 				if ending.Err() != nil {
 					return

@@ -245,6 +245,12 @@ func (p *Process) Exit() string {
 	return p.exit.Error()
 }
 
+// Succeeded says that it ended with status 0. It waits for Done.
+func (p *Process) Succeeded() bool {
+	<-p.done
+	return p.exit == nil
+}
+
 // OutOfMemory says that the kernel killed it, or what it started, for that. It
 // waits for Done.
 func (p *Process) OutOfMemory() bool {

@@ -138,7 +138,7 @@ func (u *Users) TakeID(id int) (*User, error) {
 // Release kills every process of the user and gives it back. Where something is
 // left nevertheless it stays taken, so that nobody else gets it.
 func (u *User) Release() (killed int, err error) {
-	killed, err = u.kill()
+	killed, err = u.Kill()
 	if err == nil {
 		u.free()
 	}
@@ -155,8 +155,8 @@ func (u *User) free() {
 // killTime bounds the wait for killed processes to be gone.
 const killTime = 5 * time.Second
 
-// kill kills every process of the user, and returns when they are gone.
-func (u *User) kill() (killed int, err error) {
+// Kill kills every process of the user, and returns when they are gone.
+func (u *User) Kill() (killed int, err error) {
 	left, err := running(u.ID)
 	if err != nil || len(left) == 0 {
 		return 0, err

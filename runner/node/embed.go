@@ -1,0 +1,8 @@
+// Package node carries the Node package that serves bundles of runtime node.
+package node
+
+import "embed"
+
+// Files are what a Runner needs of it: serve.js, which loads a bundle, and the
+// package funcatron beside it.
+var Files embed.FS
