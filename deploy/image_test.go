@@ -106,6 +106,28 @@ func readImage(t *testing.T) *image {
 	return im
 }
 
+// stage is that of "FROM ... AS name".
+func (im *image) stage(t *testing.T, name string) []instruction {
+	t.Helper()
+	for _, stage := range im.stages {
+		if strings.HasSuffix(stage[0].args, " AS "+name) {
+			return stage
+		}
+	}
+	t.Fatalf("Dockerfile: no stage is called %s", name)
+	return nil
+}
+
+// copies are the arguments of all COPY in a stage.
+func copies(stage []instruction) (all []string) {
+	for _, in := range stage {
+		if in.name == "COPY" {
+			all = append(all, in.args)
+		}
+	}
+	return all
+}
+
 // port is the one in a *_LISTEN variable of the image.
 func (im *image) port(t *testing.T, variable string) string {
 	t.Helper()
@@ -114,10 +136,7 @@ func (im *image) port(t *testing.T, variable string) string {
 
 func TestImage(t *testing.T) {
 	im := readImage(t)
-	if len(im.stages) != 2 {
-		t.Fatalf("%d stages, not one that builds and one that runs", len(im.stages))
-	}
-	build, final := im.stages[0], im.last()
+	build, final := im.stage(t, "build"), im.last()
 	known := variables(t)
 
 	t.Run("settings are flags", func(t *testing.T) {
@@ -246,6 +265,52 @@ func TestImage(t *testing.T) {
 			t.Errorf("%s has no variable %s to be set by the linker: %v", m[1], m[2], err)
 		}
 	})
+}
+
+// The image with every language is the other one, and more.
+func TestFullImage(t *testing.T) {
+	im := readImage(t)
+	full, host, final := im.stage(t, "full"), im.stage(t, "jvm"), im.last()
+	for _, name := range []string{"LABEL", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"} {
+		if got, want := only(t, full, name), only(t, final, name); got != want {
+			t.Errorf("%s is %s, and in the last stage %s", name, got, want)
+		}
+	}
+	more := slices.DeleteFunc(copies(full), func(c string) bool { return slices.Contains(copies(final), c) })
+	if len(more) != 1 || len(copies(full)) != len(copies(final))+1 {
+		t.Fatalf("copies %q, and the last stage %q", copies(full), copies(final))
+	}
+
+	// The jar, where a Runner looks for it.
+	f := strings.Fields(more[0])
+	source, err := os.ReadFile("../runner/jvm.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`hostJars = \[\]string\{"(.*?)" \+ hostJar`).FindSubmatch(source)
+	jar := regexp.MustCompile(`hostJar = "(.*)"`).FindSubmatch(source)
+	if m == nil || jar == nil {
+		t.Fatal("runner/jvm.go does not say where it looks for the host")
+	}
+	if f[0] != "--from=jvm" || f[2] != string(m[1])+string(jar[1]) {
+		t.Errorf("COPY %s: a Runner looks for %s%s", more[0], m[1], jar[1])
+	}
+	built := only(t, host, "RUN")
+	if !strings.HasSuffix(built, "target/"+path.Base(f[1])+" "+path.Dir(f[1])) || !slices.Equal(copies(host), []string{"runner/jvm ."}) {
+		t.Errorf("the jvm stage copies %q and runs %s, which makes no %s", copies(host), built, f[1])
+	}
+
+	// What the default settings of a Runner look for.
+	from := regexp.MustCompile(`^node:(\d+)-`).FindStringSubmatch(only(t, full, "FROM"))
+	if from == nil || from[1] < "20" {
+		t.Errorf("FROM %s has no Node 20", only(t, full, "FROM"))
+	}
+	packages := strings.Fields(only(t, full, "RUN"))
+	for _, want := range []string{"openjdk-17-jre-headless", "python3", "python3-venv"} {
+		if !slices.Contains(packages, want) {
+			t.Errorf("%s is not installed", want)
+		}
+	}
 }
 
 // ignored reads ../.dockerignore as Docker does: a pattern covers what is below
