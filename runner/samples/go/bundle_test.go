@@ -153,16 +153,25 @@ type answer struct {
 // call sends what the Runner would for a request that the document let through.
 func (s *sample) call(method, target, operation, params, body string) answer {
 	s.Helper()
+	res, data := s.send(method, target, operation, params, body, "Content-Type", "application/json")
+	return answer{res.StatusCode, res.Header.Get("Content-Type"), data}
+}
+
+// send is call with headers, which replace its own.
+func (s *sample) send(method, target, operation, params, body string, header ...string) (*http.Response, string) {
+	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), method, "http://function/sample/go"+target, strings.NewReader(body))
 	if err != nil {
 		s.Fatal(err)
 	}
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Request-Id", reqID)
 	req.Header.Set("Traceparent", "00-"+reqID+"-b7ad6b7169203331-01")
 	req.Header.Set("X-Funcatron-Operation", "funcatron.go_sample."+operation)
 	req.Header.Set("X-Funcatron-Params", params)
 	req.Header.Set("X-Funcatron-Timeout-Ms", "30000")
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	res, err := s.client.Do(req)
 	if err != nil {
 		s.Fatal(err)
@@ -172,7 +181,7 @@ func (s *sample) call(method, target, operation, params, body string) answer {
 	if err != nil {
 		s.Fatal(err)
 	}
-	return answer{res.StatusCode, res.Header.Get("Content-Type"), string(data)}
+	return res, string(data)
 }
 
 func TestSimpleGet(t *testing.T) {
@@ -288,8 +297,21 @@ func TestVisits(t *testing.T) {
 	if n := count(t, url, "Bea"); n != 2 || statuses[201] != 2 || statuses[409] != 14 {
 		t.Errorf("%d visits are committed, answered %v", n, statuses)
 	}
+	if got := s.call("GET", "/visits?name=Ann", "ListVisits", `{"query":{"name":"Ann","limit":100}}`, "").body; strings.Count(got, `"Ann"`) != 2 || strings.Contains(got, "Bea") {
+		t.Errorf("Ann's visits are %s", got)
+	}
 	if got := s.call("GET", "/visits", "ListVisits", `{"query":{"limit":1}}`, "").body; strings.Count(got, `"id"`) != 1 || !strings.Contains(got, "Bea") {
 		t.Errorf("the latest visit is %s", got)
+	}
+	// Who stays longer than the request may take has not been there.
+	if res, body := s.send("POST", "/visits?sleep=10000", "AddVisit", `{"query":{"sleep":10000}}`, `{"name":"Cal"}`, "X-Funcatron-Timeout-Ms", "100"); res.StatusCode != 504 {
+		t.Errorf("one that came too late got %d %s", res.StatusCode, body)
+	}
+	if n := count(t, url, "Cal"); n != 0 {
+		t.Errorf("%d visits of one that came too late are committed", n)
+	}
+	if got := s.call("POST", "/visits?sleep=1", "AddVisit", `{"query":{"sleep":1}}`, `{"name":"Cal"}`); got.status != 201 {
+		t.Errorf("one that came in time got %v", got)
 	}
 	s.stop()
 

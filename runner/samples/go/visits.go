@@ -64,6 +64,13 @@ func addVisit(ctx *fn.Context, visitor Visitor) (*fn.Response, error) {
 	if count > limits.MaxVisits {
 		return nil, fn.Errorf(http.StatusConflict, "%s has visited %d times already", v.Name, limits.MaxVisits)
 	}
+	stay, err := fn.ParamOr(ctx, "sleep", 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, stay); err != nil {
+		return nil, err // too late: 504, and what was written is taken back
+	}
 	ctx.Logger().Info("visited", "name", v.Name, "count", count)
 	return fn.JSON(http.StatusCreated, v)
 }
@@ -73,11 +80,15 @@ func listVisits(ctx *fn.Context, _ fn.None) ([]Visit, error) {
 	if err != nil {
 		return nil, err
 	}
+	name, err := fn.ParamOr[*string](ctx, "name", nil) // nil, and so NULL, is everybody
+	if err != nil {
+		return nil, err
+	}
 	tx, err := visits(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, name, time FROM visits ORDER BY id DESC LIMIT ?`, limit)
+	rows, err := tx.QueryContext(ctx, `SELECT id, name, time FROM visits WHERE name = ?1 OR ?1 IS NULL ORDER BY id DESC LIMIT ?2`, name, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the visits: %w", err)
 	}
