@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -134,7 +135,9 @@ func functionMux() *http.ServeMux {
 		}
 	})
 	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, testMaxReply+1)) })
-	mux.HandleFunc("/crash", func(http.ResponseWriter, *http.Request) { syscall.Exit(3) })
+	for _, path := range []string{"/crash", "/sample/go/crash"} {
+		mux.HandleFunc(path, func(http.ResponseWriter, *http.Request) { syscall.Exit(3) })
+	}
 	mux.HandleFunc("/doom", func(http.ResponseWriter, *http.Request) {
 		_ = os.WriteFile(filepath.Join(filepath.Dir(os.Getenv("FUNCATRON_SOCKET")), "doomed"), nil, 0o600) // what outlives a process
 		syscall.Exit(3)
@@ -150,6 +153,24 @@ func functionMux() *http.ServeMux {
 		fmt.Println(`{"msg":"In Go","level":"ERROR","op":"log","req":"` + r.Header.Get("X-Request-Id") + `","n":1}`)
 		fmt.Fprintln(os.Stderr, "plain")
 	})
+	var warmed atomic.Int64
+	mux.HandleFunc("/sample/go/warm", func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Printf("{\"msg\":\"warming %d\",\"req\":%q}\n", warmed.Add(1), r.Header.Get("X-Request-Id"))
+	})
+	mux.HandleFunc("/warmed", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, warmed.Load()) })
+	mux.HandleFunc("/args", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(javaOptions(), "\n")) })
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || r.Header.Get("X-Funcatron-Control") != "archive" {
+			http.NotFound(w, r)
+			return
+		}
+		for _, o := range javaOptions() {
+			if path, ok := strings.CutPrefix(o, "-Dfuncatron.archive="); ok {
+				_ = os.WriteFile(path, []byte("classes"), 0o600)
+			}
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("/flood", func(_ http.ResponseWriter, r *http.Request) {
 		go func() {
 			for line := strings.Repeat("x", 1000) + "\n"; ; {
@@ -158,4 +179,21 @@ func functionMux() *http.ServeMux {
 		}()
 	})
 	return mux
+}
+
+// javaOptions are those of the file that the Runner names to java.
+func javaOptions() []string {
+	text, err := os.ReadFile(strings.TrimPrefix(os.Args[1], "@"))
+	if err != nil {
+		panic(err)
+	}
+	var all []string
+	for line := range strings.Lines(string(text)) {
+		o, err := strconv.Unquote(strings.TrimSpace(line))
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, o)
+	}
+	return all
 }

@@ -24,6 +24,9 @@ const (
 	warmupLanes    = 4
 )
 
+// exitTime is how long a process may take to be gone after it cut a connection.
+const exitTime = time.Second
+
 // archiveTime is how long a process may take to make its class-data archive.
 const archiveTime = 30 * time.Second
 
@@ -31,8 +34,11 @@ const archiveTime = 30 * time.Second
 // and then has it make its class-data archive, where that is still to be made. The
 // error is that the process did not survive it: what it answers is only logged.
 func (t *team) warmUp(ctx context.Context, i *instance) error {
-	if requests := t.run.runtime.Warmup; len(requests) > 0 {
-		t.warm(ctx, i, requests)
+	if requests := t.run.runtime.Warmup; len(requests) > 0 && t.warm(ctx, i, requests) {
+		select {
+		case <-i.proc.Exited():
+		case <-time.After(exitTime):
+		}
 	}
 	if c := t.run.program.classes; c != nil && !c.there() && c.making.CompareAndSwap(false, true) {
 		if err := t.archive(i, c); err != nil {
@@ -49,13 +55,16 @@ func (t *team) warmUp(ctx context.Context, i *instance) error {
 }
 
 // warm sends each request once, as any client's, and then all of them again and
-// again, with a REQ id whose lines are not written.
-func (t *team) warm(ctx context.Context, i *instance, requests []swagger.Warmup) {
+// again, with a REQ id whose lines are not written. It says whether the process cut
+// a connection.
+func (t *team) warm(ctx context.Context, i *instance, requests []swagger.Warmup) (cut bool) {
 	ctx, cancel := context.WithTimeout(ctx, warmupTime)
 	defer cancel()
 	began := time.Now()
 	for k := range requests {
-		if status, err := t.warmWith(ctx, i, &requests[k], reqid.New()); err != nil || status >= http.StatusInternalServerError {
+		status, err := t.warmWith(ctx, i, &requests[k], reqid.New())
+		cut = cut || err != nil && ctx.Err() == nil
+		if err != nil || status >= http.StatusBadRequest {
 			t.log.Warn("warm-up failed", "request", requests[k].Method+" "+requests[k].Target, "status", status, "err", err)
 		}
 	}
@@ -76,6 +85,7 @@ func (t *team) warm(ctx context.Context, i *instance, requests []swagger.Warmup)
 	}
 	lanes.Wait()
 	t.log.Info("process is warm", "requests", min(sent.Load(), warmupRequests), "after", time.Since(began).Round(time.Millisecond))
+	return cut
 }
 
 // warmWith sends one request.
