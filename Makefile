@@ -22,6 +22,15 @@ build: ## Build bin/funcatron, one static binary for all parts.
 	@.ci/go
 	CGO_ENABLED=0 go build -trimpath -pgo bench/default.pgo -ldflags '$(LDFLAGS)' -o bin/funcatron .
 
+.PHONY: jvm
+jvm: ## Build bin/funcatron-jvm-host.jar, and install the library that JVM bundles are compiled against.
+	@.ci/languages jvm
+
+.PHONY: samples
+samples: ## Build the samples of every language into bin/samples.
+	@.ci/go
+	@.ci/languages
+
 .PHONY: test
 test: ## Run every test; gets a RabbitMQ where none answers.
 	@.ci/test

@@ -31,7 +31,7 @@ import (
 
 // Options configure a Bench. The tags are for kong: the flags of funcatron bench.
 type Options struct {
-	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: gateway, limits, slow, routes, scale, footprint, micro (default: all)."`
+	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: gateway, limits, slow, routes, scale, footprint, languages, micro (default: all)."`
 
 	Quick  bool          `help:"Measure less of everything, in one short round: to see that it works."`
 	Time   time.Duration `help:"How long each measurement takes (default: 1.2s, with --quick 400ms)."`
@@ -44,6 +44,7 @@ type Options struct {
 
 	RabbitURL string `name:"rabbit-url" help:"RabbitMQ to measure with." default:"amqp://guest:guest@127.0.0.1:5672/"`
 	Source    string `help:"Folder with Funcatron's source, for micro." default:"." type:"path"`
+	Samples   string `help:"Folder with the samples of all languages, for languages; make samples fills it." default:"bin/samples" type:"path"`
 	Corpus    string `help:"Folder with Swagger documents that routes measures too." type:"path"`
 
 	URL         string   `name:"url" help:"Measure this URL, of any system, in place of Funcatron; http:// or unix:///socket:/path."`
@@ -59,7 +60,7 @@ type Options struct {
 }
 
 // all are the scenarios in the order that they run in.
-var all = []string{report.Gateway, report.Limits, report.Slow, report.Routes, report.Scale, report.Footprint, report.Micro}
+var all = []string{report.Gateway, report.Limits, report.Slow, report.Routes, report.Scale, report.Footprint, report.Languages, report.Micro}
 
 // Bench is one run of the bench.
 type Bench struct {
@@ -227,6 +228,7 @@ func (b *Bench) scenarios(ctx context.Context) error {
 		{report.Routes, wants(report.Routes), b.routes},
 		{report.Scale, wants(report.Scale), b.scale},
 		{report.Footprint, wants(report.Footprint), b.footprint},
+		{report.Languages, wants(report.Languages), b.languages},
 		{report.Micro, wants(report.Micro), b.micro},
 	} {
 		if !s.wanted || ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -224,6 +225,74 @@ func TestGeneratorIsTheBottleneck(t *testing.T) {
 	}
 	if b.report.Valid() || !strings.Contains(out.String(), "INVALID: 1 of 1") {
 		t.Errorf("it is called valid:\n%s", out)
+	}
+}
+
+// The samples that are there are measured, beside a bare server of their language.
+func TestLanguages(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	sample, err := bundle(bytes.Replace(document("/sample/python", 8), []byte(`"/hello"`), []byte(`"/simple/42"`), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "python.zip"), sample, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, out := small(t, Options{Scenarios: []string{report.Languages}, RabbitURL: "amqp://127.0.0.1:1/", Samples: dir})
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	nothingLeft(t, b)
+	for _, subject := range []string{"python on funcatron up", "bare server beside python"} {
+		row := b.report.Row(report.Key{Scenario: report.Languages, Subject: subject, Shape: report.Get, Connections: 16})
+		if row == nil || row.Samples[0].Requests == 0 || row.Samples[0].Errors > 0 {
+			t.Errorf("%s: %+v", subject, row)
+		}
+	}
+	if _, ok := b.report.Fact(report.Languages, "python: requests/s against the bare server, 64 connections"); !ok {
+		t.Errorf("no ratio:\n%s", out)
+	}
+	if !strings.Contains(out.String(), "the sample in node was not measured") {
+		t.Errorf("what was not measured is not said:\n%s", out)
+	}
+}
+
+func TestWithWarmup(t *testing.T) {
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	for name, text := range map[string]string{"funcatron.yaml": "swagger: '2.0'\nx-funcatron:\n  warmup: [\"GET /x\"]\n  runtime: jvm\n", "A.class": "code"} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for warmup, want := range map[bool]string{
+		false: "swagger: '2.0'\nx-funcatron:\n  runtime: jvm\n",
+		true:  "swagger: '2.0'\nx-funcatron:\n  warmup: [\"GET /simple/42?cool=yes\"]\n  runtime: jvm\n",
+	} {
+		out, err := withWarmup(buf.Bytes(), warmup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := zip.NewReader(bytes.NewReader(out), int64(len(out)))
+		if err != nil || len(r.File) != 2 {
+			t.Fatalf("%d files, %v", len(r.File), err)
+		}
+		for _, f := range r.File {
+			text, err := read(f)
+			if err != nil || f.Name == "funcatron.yaml" && text != want || f.Name == "A.class" && text != "code" {
+				t.Errorf("%s holds %q, %v", f.Name, text, err)
+			}
+		}
 	}
 }
 

@@ -60,9 +60,14 @@ func serveFunction([]string) error {
 	return server().Serve(ln)
 }
 
-// listen opens a port, and says which to whoever started this process.
-func listen() (net.Listener, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// listen opens a port, or a Unix socket that is given, and says which to whoever
+// started this process.
+func listen(socket ...string) (net.Listener, error) {
+	network, address := "tcp", "127.0.0.1:0"
+	if len(socket) > 0 {
+		network, address = "unix", socket[0]
+	}
+	ln, err := net.Listen(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -78,8 +83,9 @@ func serveBare([]string) error {
 	return server().Serve(ln)
 }
 
-func serveNetHTTP([]string) error {
-	ln, err := listen()
+// serveNetHTTP listens on a port, or on the Unix socket args[0].
+func serveNetHTTP(args []string) error {
+	ln, err := listen(args...)
 	if err != nil {
 		return err
 	}

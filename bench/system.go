@@ -30,6 +30,7 @@ type system struct {
 	procs    []*process // in the order that they were started
 	started  int        // processes ever
 	shas     []string   // what is enabled
+	probe    string     // path of it that answers 200
 }
 
 // part is a gateway or a runner.
@@ -224,14 +225,21 @@ func do(req *http.Request, what string, answer any) error {
 	return nil
 }
 
-// enable uploads and enables a bundle, and waits until all gateways serve it.
+// enable uploads and enables the bench's bundle with that document, and waits until
+// all gateways serve it.
 func (s *system) enable(ctx context.Context, document []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*startTime)
-	defer cancel()
 	zip, err := bundle(document)
 	if err != nil {
 		return err
 	}
+	return s.enableBundle(ctx, zip, "/bench/hello")
+}
+
+// enableBundle uploads and enables a bundle, and waits until all gateways answer 200
+// to a GET of path.
+func (s *system) enableBundle(ctx context.Context, zip []byte, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*startTime)
+	defer cancel()
 	var added struct{ Sha string }
 	if err := s.post(ctx, "add_func", zip, &added); err != nil {
 		return err
@@ -248,8 +256,16 @@ func (s *system) enable(ctx context.Context, document []byte) error {
 			return err
 		}
 	}
-	s.shas = append(s.shas, added.Sha)
+	s.shas, s.probe = append(s.shas, added.Sha), path
 	return s.settled(ctx)
+}
+
+// disable takes off what was enabled last.
+func (s *system) disable(ctx context.Context) error {
+	last := len(s.shas) - 1
+	err := s.post(ctx, "disable", map[string]any{"sha": s.shas[last]}, nil)
+	s.shas = s.shas[:last]
+	return err
 }
 
 // settled waits until every runner runs what is enabled, and every gateway serves it.
@@ -286,7 +302,7 @@ func (s *system) settled(ctx context.Context) error {
 		}
 	}
 	for _, g := range s.gateways {
-		if err := serves(ctx, g.url+"/bench/hello", glance); err != nil {
+		if err := serves(ctx, g.url+s.probe, glance); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ const (
 	Routes    = "routes"
 	Scale     = "scale"
 	Footprint = "footprint"
+	Languages = "languages"
 	Micro     = "micro"
 	Remote    = "url"
 
@@ -180,6 +181,25 @@ func (r *Report) ratio(what string, b bound, over, under Key, of func(*Sample) f
 			return c.not(InvalidData, row.Subject+": "+why)
 		}
 	}
+	ratio, ok := compare(a, z, of)
+	if !ok {
+		return c.not(Unmeasured, "no round has both")
+	}
+	return c.reached(b, ratio)
+}
+
+// Rates is how many answers a second over gave for one that under gave, the median
+// of the rounds. It is not ok where no round has both.
+func (r *Report) Rates(over, under Key) (ratio float64, ok bool) {
+	a, z := r.Row(over), r.Row(under)
+	if a == nil || z == nil {
+		return 0, false
+	}
+	return compare(a, z, (*Sample).rate)
+}
+
+// compare is the median of the ratios of two rows' samples of the same round.
+func compare(a, z *Row, of func(*Sample) float64) (ratio float64, ok bool) {
 	var ratios []float64
 	for _, s := range a.Samples {
 		for _, t := range z.Samples {
@@ -189,9 +209,9 @@ func (r *Report) ratio(what string, b bound, over, under Key, of func(*Sample) f
 		}
 	}
 	if len(ratios) == 0 {
-		return c.not(Unmeasured, "no round has both")
+		return 0, false
 	}
-	return c.reached(b, Median(ratios))
+	return Median(ratios), true
 }
 
 // tail compares p99 with p50.
