@@ -44,14 +44,15 @@ import (
 )
 
 type cli struct {
-	Up      upCmd      `cmd:"" help:"Run gateway, Tron and a Runner in this process, on an in-memory broker unless --rabbit-url is given."`
-	Gateway gatewayCmd `cmd:"" help:"Run a gateway."`
-	Tron    tronCmd    `cmd:"" help:"Run the Tron, the manager."`
-	Runner  runnerCmd  `cmd:"" help:"Run a Runner."`
-	Pack    packCmd    `cmd:"" help:"Build a Func Bundle from a folder and check it as the Tron would."`
-	Bench   benchCmd   `cmd:"" help:"Measure this Funcatron, or any URL, beside the limits of this machine."`
-	Health  healthCmd  `cmd:"" help:"Ask a part on this machine whether it is healthy; exits 1 when it is not."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Up          upCmd          `cmd:"" help:"Run gateway, Tron and a Runner in this process, on an in-memory broker unless --rabbit-url is given."`
+	Gateway     gatewayCmd     `cmd:"" help:"Run a gateway."`
+	Tron        tronCmd        `cmd:"" help:"Run the Tron, the manager."`
+	Runner      runnerCmd      `cmd:"" help:"Run a Runner."`
+	Pack        packCmd        `cmd:"" help:"Build a Func Bundle from a folder and check it as the Tron would."`
+	Bench       benchCmd       `cmd:"" help:"Measure this Funcatron, or any URL, beside the limits of this machine."`
+	Conformance conformanceCmd `cmd:"" help:"Check that a bundle, in any language, does all that the sample API asks."`
+	Health      healthCmd      `cmd:"" help:"Ask a part on this machine whether it is healthy; exits 1 when it is not."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // Flags that several commands share.
