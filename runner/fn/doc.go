@@ -42,7 +42,8 @@
 //	  runtime: exec
 //	  command: ["bin/$GOOS-$GOARCH/app"]
 //
-// and `funcatron pack DIR -o FILE.zip` makes the bundle of the two.
+// (an operation of the document that has no function keeps the program from being
+// started, and is named in the answer to enable) and `funcatron pack DIR -o FILE.zip` makes the bundle of the two.
 //
 // # What a function can rely on
 //

@@ -24,6 +24,9 @@ type Options struct {
 
 	// Props are the Execution Properties, a JSON object; nil is an empty one.
 	Props []byte
+	// Document is the bundle's Swagger document as JSON. Where there is one, each
+	// of its operations needs a function.
+	Document []byte
 	// Output takes the log lines, one whole line a Write; nil is os.Stdout.
 	Output io.Writer
 	// Level is the least level that is logged; nil is slog.LevelInfo.
@@ -52,6 +55,11 @@ func NewHandler(ops Operations, o Options) (*Handler, error) {
 	for id, f := range ops {
 		if f == nil {
 			return nil, fmt.Errorf("serve operation %q: its function is nil", id)
+		}
+	}
+	if o.Document != nil {
+		if err := ops.serveAll(o.Document); err != nil {
+			return nil, err
 		}
 	}
 	h := &Handler{ops: ops, rawProps: o.Props, transport: o.Transport}

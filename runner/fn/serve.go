@@ -20,6 +20,7 @@ const (
 	envSocket = "FUNCATRON_SOCKET"
 	envPort   = "PORT"
 	envProps  = "FUNCATRON_PROPS_FILE"
+	envDoc    = "FUNCATRON_SWAGGER_FILE"
 )
 
 // ErrNotStarted means that no Funcatron started the program.
@@ -61,12 +62,15 @@ func FromEnv(getenv func(string) string) (Options, error) {
 		}
 		o.Addr = net.JoinHostPort("127.0.0.1", port)
 	}
-	if name := getenv(envProps); name != "" {
-		props, err := os.ReadFile(name)
-		if err != nil {
-			return Options{}, fmt.Errorf("read %s: %w", envProps, err)
+	for env, into := range map[string]*[]byte{envProps: &o.Props, envDoc: &o.Document} {
+		name := getenv(env)
+		if name == "" {
+			continue
 		}
-		o.Props = props
+		var err error
+		if *into, err = os.ReadFile(name); err != nil {
+			return Options{}, fmt.Errorf("read %s: %w", env, err)
+		}
 	}
 	return o, nil
 }

@@ -167,6 +167,7 @@ func TestFromEnv(t *testing.T) {
 		"nothing":           {nil, "", "", "", "funcatron up"},
 		"no port":           {map[string]string{"PORT": "http"}, "", "", "", "not a port"},
 		"too large":         {map[string]string{"PORT": "65536"}, "", "", "", "not a port"},
+		"absent document":   {map[string]string{"PORT": "1", "FUNCATRON_SWAGGER_FILE": file + "x"}, "", "", "", "FUNCATRON_SWAGGER_FILE"},
 		"absent properties": {map[string]string{"PORT": "1", "FUNCATRON_PROPS_FILE": file + "x"}, "", "", "", "FUNCATRON_PROPS_FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
