@@ -3,6 +3,7 @@ package runner
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -48,6 +49,8 @@ type rig struct {
 	metrics *metrics.Set
 	caller  *dispatch.Caller
 	change  func(*Options)
+
+	operation string // that calls name; "" is "echo"
 
 	mu      sync.Mutex
 	bundles map[string][]byte
@@ -338,6 +341,7 @@ func (g *rig) bundle(files map[string]string) wire.Deployment {
 // ask is a request as the gateway would send it.
 type ask struct {
 	method, uri, body string
+	operation         string // "echo" where it is ""
 	retry             bool
 }
 
@@ -345,14 +349,14 @@ const testReq = "db9d00abf61d9c67f4f0e755e96b8d0e"
 
 func (a ask) AppendTo(dst []byte, call uint64, left time.Duration) []byte {
 	dst = envelope.AppendRequest(dst, call, left, a.retry, []byte(a.method), []byte(a.uri), len(a.body))
-	dst = append(dst, "Host: a.test\r\nX-Request-Id: "+testReq+"\r\nX-Funcatron-Operation: echo\r\nx-Any: 1\r\nX-Any: 2\r\n\r\n"...)
+	dst = append(dst, "Host: a.test\r\nX-Request-Id: "+testReq+"\r\nX-Funcatron-Operation: "+cmp.Or(a.operation, "echo")+"\r\nx-Any: 1\r\nX-Any: 2\r\n\r\n"...)
 	return append(dst, a.body...)
 }
 
 // call asks d and returns the answer.
 func (g *rig) call(d wire.Deployment, method, uri, body string, within time.Duration) (envelope.Response, error) {
 	var resp envelope.Response
-	err := g.caller.Call(d.Queue, 1, time.Now().Add(within), ask{method: method, uri: uri, body: body}, &resp)
+	err := g.caller.Call(d.Queue, 1, time.Now().Add(within), ask{method: method, uri: uri, body: body, operation: g.operation}, &resp)
 	return resp, err
 }
 

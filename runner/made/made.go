@@ -71,6 +71,9 @@ func Open(dir string, mode fs.FileMode, most int) (*Store, error) {
 	return &Store{dir: dir, most: most, things: make(map[string]*thing)}, nil
 }
 
+// Dir is the folder of all.
+func (s *Store) Dir() string { return s.dir }
+
 // Get gives the folder of what key names, which has no dash at its end and no
 // slash. Where it is not there, make fills a new folder. It stays until release is
 // called. One make of a thing runs at a time; who else wants it waits.

@@ -6,5 +6,5 @@ import "embed"
 // Files are what a Runner needs of it: serve.py, which loads a bundle by the package
 // beside it, and environment.py, which makes a bundle's virtual environment.
 //
-//go:embed environment.py
+//go:embed serve.py environment.py funcatron/*.py
 var Files embed.FS

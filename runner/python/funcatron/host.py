@@ -1,0 +1,487 @@
+"""Serves the functions of a bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextvars
+import gc
+import http
+import importlib
+import inspect
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+import types
+import typing
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Union
+
+from . import convert, logs
+from .context import Context, HTTPError, Response, _current
+from .protocol import Connection, Request
+from .services import Services
+
+#: Seconds that requests have to finish after SIGTERM; SIGKILL comes after 10.
+FINISH = 9.0
+
+#: Seconds of a request that does not say how long it has.
+NO_TIMEOUT = 3600.0
+
+log = logging.getLogger("funcatron")
+
+Functions = Union[None, types.ModuleType, Mapping[str, Callable[..., Any]]]
+
+#: Status, headers and body.
+Answer = Tuple[int, List[Tuple[str, str]], bytes]
+
+
+class Function:
+    """A callable, and how it is called."""
+
+    def __init__(self, call: Callable[..., Any]):
+        self.call = call
+        self.is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
+        self.takes, self.body = self.signature(call)
+
+    @staticmethod
+    def signature(call: Callable[..., Any]) -> Tuple[int, Optional[Callable[[Context], Any]]]:
+        """How many arguments it takes, and what makes the second of a request's body."""
+        try:
+            parameters = list(inspect.signature(call).parameters.values())
+        except (TypeError, ValueError):  # written in C
+            return 1, None
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if len(required) > 2 or any(p not in positional for p in required):
+            raise TypeError("it takes more than the context and the body")
+        if len(positional) < 2:
+            return (1 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(positional)), None
+        body = positional[1]
+        try:
+            hints = typing.get_type_hints(call if hasattr(call, "__annotations__") else call.__call__)  # type: ignore[operator]
+        except Exception as e:
+            raise TypeError(f"its annotations cannot be read: {e}") from None
+        optional = body.default is not body.empty
+        return 2, body_of(hints.get(body.name, body.empty), optional)
+
+    def arguments(self, ctx: Context) -> Tuple[Any, ...]:
+        if self.body is not None:
+            return ctx, self.body(ctx)
+        return (ctx,) if self.takes else ()
+
+
+def body_of(annotation: Any, optional: bool) -> Callable[[Context], Any]:
+    """What makes a body one of the annotated type."""
+    if annotation is inspect.Parameter.empty:
+        return untyped
+    if annotation is bytes:
+        return lambda ctx: ctx.body
+    if annotation is str:
+        return text_of
+    decode = convert.decoder_of(annotation)
+    optional = optional or type(None) in typing.get_args(annotation)
+
+    def typed(ctx: Context) -> Any:
+        if not ctx.body and optional:
+            return None
+        try:
+            return decode(parse(ctx), "")
+        except convert.Mismatch as e:
+            raise HTTPError(400, str(e)) from None
+
+    return typed
+
+
+def untyped(ctx: Context) -> Any:
+    """JSON and text as what they are, another body as bytes, none as None."""
+    media = ctx.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not ctx.body:
+        return None
+    if media == "application/json" or media.endswith("+json"):
+        return parse(ctx)
+    return text_of(ctx) if media.startswith("text/") else ctx.body
+
+
+def text_of(ctx: Context) -> str:
+    _, _, charset = ctx.headers.get("content-type", "").lower().partition("charset=")
+    try:
+        return ctx.body.decode(charset.partition(";")[0].strip('" ') or "utf-8")
+    except (UnicodeDecodeError, LookupError) as e:
+        raise HTTPError(400, f"the body is no text: {e}") from None
+
+
+def parse(ctx: Context) -> Any:
+    if not ctx.body:
+        raise HTTPError(400, "the body is missing")
+    try:
+        return json.loads(ctx.body)
+    except (ValueError, RecursionError) as e:
+        raise HTTPError(400, f"the body is not JSON: {e}") from None
+
+
+def answer_of(result: Any) -> Answer:
+    """What a function returned, as an answer."""
+    if not isinstance(result, Response):
+        result = Response(result, 204 if result is None else 200)
+    body, media = encode(result.body)
+    headers: List[Tuple[str, str]] = []
+    for name, values in result.headers.items():
+        for value in [values] if isinstance(values, str) else values:
+            if any(c in name + value for c in "\r\n\0"):
+                raise ValueError(f"header {name!r} has a line break")
+            if name.lower() == "content-type":
+                media = value
+            elif name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                headers.append((name, value))
+    if media and result.status not in (204, 304):
+        headers.append(("Content-Type", media))
+    return result.status, headers, body
+
+
+def encode(body: Any) -> Tuple[bytes, str]:
+    if body is None:
+        return b"", ""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body), "application/octet-stream"
+    if isinstance(body, str):
+        return body.encode("utf-8", "replace"), "text/plain; charset=utf-8"
+    if isinstance(body, collections.abc.Iterator):
+        return b"".join(body), "application/octet-stream"
+    return convert.to_json(body), "application/json"
+
+
+def problem(status: int, detail: str, ctx: Context, headers: Mapping[str, str] = {}) -> Answer:
+    """An error as RFC 9457 has it."""
+    try:
+        title = http.HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    members = {"title": title, "status": status, "detail": detail, "requestId": ctx.request_id}
+    return status, [("Content-Type", "application/problem+json"), *headers.items()], convert.to_json(members)
+
+
+def failure(error: BaseException, ctx: Context) -> Answer:
+    """The answer to what a function raised; what is not the client's to know is logged."""
+    if isinstance(error, HTTPError):
+        if error.status >= 500:
+            log.error("%s", error.message or error, exc_info=error.__cause__)
+        return problem(error.status, error.message, ctx, error.headers)
+    log.error("%s: %s", type(error).__name__, error, exc_info=(type(error), error, error.__traceback__))
+    return problem(500, "The function failed; its log says why.", ctx)
+
+
+class Job:
+    """A request that is worked on. Whoever claims it first answers it."""
+
+    __slots__ = ("_claim", "connection", "ctx", "function", "task", "timer")
+
+    def __init__(self, connection: Connection, ctx: Context, function: Function):
+        self.connection = connection
+        self.ctx = ctx
+        self.function = function
+        self.timer: Optional[asyncio.TimerHandle] = None
+        self.task: Optional["asyncio.Task[None]"] = None
+        self._claim = threading.Lock()
+
+    def claim(self) -> bool:
+        return self._claim.acquire(blocking=False)
+
+
+class Workers:
+    """Threads for functions that are not async. One whose function goes on after its
+    time counts no more, until it returns."""
+
+    def __init__(self, most: int, run: Callable[[Job], None]):
+        self.most = most
+        self.run = run
+        self.jobs: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
+        self.lock = threading.Lock()
+        self.threads = 0
+        self.idle = 0
+
+    def submit(self, job: Job) -> None:
+        with self.lock:
+            start = self.idle <= self.jobs.qsize() and self.threads < self.most
+            if start:
+                self.threads += 1
+        self.jobs.put(job)
+        if start:
+            threading.Thread(target=self.work, daemon=True).start()
+
+    def lose(self) -> None:
+        with self.lock:
+            self.threads -= 1
+            start = self.jobs.qsize() > 0
+            self.threads += start
+        if start:
+            threading.Thread(target=self.work, daemon=True).start()
+
+    def work(self) -> None:
+        while True:
+            with self.lock:
+                self.idle += 1
+            job = self.jobs.get()
+            with self.lock:
+                self.idle -= 1
+            self.run(job)
+            if job.ctx.cancelled.is_set():  # lost, and replaced
+                return
+
+
+class Host:
+    """Calls functions for requests."""
+
+    def __init__(self, functions: Dict[str, Function], props: Dict[str, Any], services: Services, concurrency: int):
+        self.functions = functions
+        self.props = props
+        self.services = services
+        self.workers = Workers(concurrency, self.run)
+        self.loop = asyncio.get_running_loop()
+        self.jobs: Set[Job] = set()
+        self.connections: "Set[Connection]" = set()
+        self.calm = asyncio.Event()
+        self.calm.set()
+
+    def connect(self) -> Connection:
+        connection = Connection(self.handle, self.gone)
+        self.connections.add(connection)
+        return connection
+
+    def handle(self, connection: Connection, request: Request) -> None:
+        try:
+            left = float(request.headers.get("x-funcatron-timeout-ms", "")) / 1000
+        except ValueError:
+            left = NO_TIMEOUT
+        ctx = Context(self.services, self.props, request.method, request.target, request.headers, request.body, time.monotonic() + left)
+        function = self.functions.get(ctx.operation)
+        if function is None:
+            connection.answer(*problem(501, f"this bundle does not serve operation {ctx.operation!r}", ctx))
+            return
+        job = Job(connection, ctx, function)
+        connection.job = job
+        self.jobs.add(job)
+        self.calm.clear()
+        job.timer = self.loop.call_later(max(left, 0), self.expire, job)
+        if function.is_async:
+            job.task = self.loop.create_task(self.run_async(job))
+        else:
+            self.workers.submit(job)
+
+    def gone(self, connection: Connection) -> None:
+        """The Runner closed the connection: nobody waits for the answer any more."""
+        self.connections.discard(connection)
+        job = connection.job
+        if isinstance(job, Job):
+            self.expire(job)
+
+    def expire(self, job: Job) -> None:
+        if not job.claim():
+            return
+        job.ctx.cancelled.set()
+        if job.task is not None:
+            job.task.cancel()
+        else:
+            self.workers.lose()
+        self.answer(job, problem(504, "The function did not answer in time.", job.ctx))
+
+    def answer(self, job: Job, answer: Answer) -> None:
+        self.jobs.discard(job)
+        if job.timer is not None:
+            job.timer.cancel()
+        job.connection.job = None
+        job.connection.answer(*answer)
+        if not self.jobs:
+            self.calm.set()
+
+    def run(self, job: Job) -> None:
+        """Calls a function that is not async, in a thread of Workers."""
+        ctx = job.ctx
+        token = _current.set(ctx)
+        answer: Optional[Answer] = None
+        success = False
+        try:
+            try:
+                if not ctx.cancelled.is_set():
+                    answer, success = answer_of(job.function.call(*job.function.arguments(ctx))), True
+            except BaseException as e:  # SystemExit too, which ends no process from a thread
+                if not ctx.cancelled.is_set():
+                    answer = failure(e, ctx)
+            answer = self.settle(job, answer, success)
+            if answer is not None:
+                self.loop.call_soon_threadsafe(self.answer, job, answer)
+        finally:
+            _current.reset(token)
+
+    async def run_async(self, job: Job) -> None:
+        ctx = job.ctx
+        _current.set(ctx)  # of the task's own
+        answer: Optional[Answer] = None
+        success = False
+        try:
+            answer, success = answer_of(await job.function.call(*job.function.arguments(ctx))), True
+        except BaseException as e:
+            if not ctx.cancelled.is_set():
+                answer = failure(e, ctx)
+        if ctx._items:  # to commit may take its time
+            settle = self.loop.run_in_executor(self.services.releasing, contextvars.copy_context().run, self.settle, job, answer, success)
+            while True:
+                try:
+                    answer = await asyncio.shield(settle)
+                    break
+                except asyncio.CancelledError:  # the deadline: what was begun goes on to its end
+                    if settle.done():
+                        raise
+        else:
+            answer = self.settle(job, answer, success)
+        if answer is not None:
+            self.answer(job, answer)
+
+    def settle(self, job: Job, answer: Optional[Answer], success: bool) -> Optional[Answer]:
+        """Ends the transactions, and says what is to be answered: None where it was already.
+
+        Nothing is committed once the request is over: who asks again must not find the
+        work done already.
+        """
+        ctx = job.ctx
+        mine = answer is not None and job.claim()
+        late = ctx.remaining() <= 0 and bool(ctx._items)
+        try:
+            ctx._release(success and mine and not late)
+        except Exception as e:
+            answer = failure(e, ctx)
+        if not mine:
+            return None
+        if success and late:
+            return problem(504, "The function did not answer in time.", ctx)
+        return answer
+
+
+def load(names: List[str], given: Functions) -> Dict[str, Function]:
+    """Finds the functions of these operations. ValueError names all that is missing."""
+    found: Dict[str, Function] = {}
+    problems: List[str] = []
+    for name in names:
+        try:
+            found[name] = Function(find(name, given))
+        except (LookupError, TypeError) as e:
+            problems.append(f"operation {name}: {e}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return found
+
+
+def find(name: str, given: Functions) -> Callable[..., Any]:
+    if isinstance(given, Mapping):
+        if name not in given:
+            raise LookupError("no function was given for it")
+        found: Any = given[name]
+    else:
+        found = attribute(name, given)
+    if not callable(found):
+        raise LookupError(f"{name} is a {type(found).__name__}, and cannot be called")
+    return found  # type: ignore[no-any-return]
+
+
+def attribute(name: str, module: Optional[types.ModuleType]) -> Any:
+    """What a dotted name names: the longest beginning that is a module, and of that the rest."""
+    words = name.split(".")
+    if module is not None and hasattr(module, words[-1]) and (len(words) == 1 or words[:-1] == module.__name__.split(".") or module.__name__ == "__main__"):
+        return getattr(module, words[-1])
+    if len(words) < 2:
+        raise LookupError("an operationId names a function as module.function")
+    for n in range(len(words) - 1, 0, -1):
+        path = ".".join(words[:n])
+        try:
+            found: Any = importlib.import_module(path)
+        except ModuleNotFoundError as e:
+            if e.name is not None and (path == e.name or path.startswith(e.name + ".")):
+                continue
+            raise LookupError(f"{path} cannot be imported: {e}") from None
+        except BaseException as e:
+            where = traceback.extract_tb(e.__traceback__)[-1]
+            raise LookupError(f"{path} cannot be imported: {type(e).__name__}: {e} ({os.path.basename(where.filename)}, line {where.lineno})") from None
+        for word in words[n:]:
+            try:
+                found = getattr(found, word)
+            except AttributeError:
+                raise LookupError(f"{path} has no {'.'.join(words[n:])}") from None
+        return found
+    raise LookupError(f"there is no module {'.'.join(words[:-1])}")
+
+
+def operations(document: Dict[str, Any]) -> List[str]:
+    """The names of a Swagger document's operations; one without goes by METHOD path."""
+    names: Dict[str, None] = {}
+    for path, item in (document.get("paths") or {}).items():
+        for method, operation in item.items() if isinstance(item, dict) else ():
+            if method in ("get", "put", "post", "delete", "options", "head", "patch") and isinstance(operation, dict):
+                names[operation.get("operationId") or f"{method.upper()} {path}"] = None
+    return list(names)
+
+
+def read_json(variable: str) -> Any:
+    path = os.environ.get(variable)
+    if not path:
+        raise ValueError(f"{variable} is not set: a Runner starts this")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as e:
+        raise ValueError(f"{variable}: {e}") from None
+
+
+def serve(functions: Functions = None) -> None:
+    """Serves the bundle's operations until the Runner ends the process.
+
+    functions: where they are found: a module, or a dict of operationId to callable.
+    None imports each by its operationId, ``module.function``. A zipapp calls this in
+    its ``__main__``; a bundle that is none needs not.
+    """
+    logs.install()
+    try:
+        names = operations(read_json("FUNCATRON_SWAGGER_FILE"))
+        props = read_json("FUNCATRON_PROPS_FILE")
+        found = load(names, functions)
+        concurrency = int(os.environ.get("FUNCATRON_CONCURRENCY", "64"))
+        services = Services(props, concurrency)
+    except ValueError as e:
+        print(f"the bundle cannot be served:\n{e}", file=sys.stderr)
+        sys.exit(1)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: it need not be looked at again and again
+    # A thread that computes keeps the loop, which reads and answers, for so long.
+    sys.setswitchinterval(0.002)
+    try:
+        asyncio.run(_serve(found, props, services, concurrency))
+    finally:
+        services.close()
+    # Threads whose functions never return would keep the process.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+async def _serve(functions: Dict[str, Function], props: Dict[str, Any], services: Services, concurrency: int) -> None:
+    loop = asyncio.get_running_loop()
+    host = Host(functions, props, services, concurrency)
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    socket, port = os.environ.get("FUNCATRON_SOCKET"), os.environ.get("PORT")
+    if socket:
+        server = await loop.create_unix_server(host.connect, socket, backlog=1024)
+    else:
+        server = await loop.create_server(host.connect, "127.0.0.1", int(port or 0), backlog=1024)
+    await ended.wait()
+    server.close()
+    for connection in list(host.connections):
+        connection.end()
+    try:
+        await asyncio.wait_for(host.calm.wait(), FINISH)
+    except asyncio.TimeoutError:
+        log.warning("%d requests did not finish", len(host.jobs))
