@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // bodies keep what they hold, in both directions.
@@ -71,6 +72,18 @@ var bodies = []check{
 	}},
 	{"bodies/echo-chunked", func(p *probe) {
 		p.echo("application/octet-stream", bytes.Repeat(everyByte(), 1<<10), true)
+	}},
+	{"bodies/at-once", func(p *probe) { // none gets another's
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				for j := range 8 {
+					p.echo("text/plain", fmt.Appendf(nil, "%d of %d %s", j, i, strings.Repeat("x", 1000*i)), false)
+					p.same(fmt.Sprintf(`{"id":%d,"text":"%d","ratio":0.5,"tags":[]}`, i, j))
+				}
+			})
+		}
+		wg.Wait()
 	}},
 }
 

@@ -58,6 +58,52 @@ var database = []check{
 		p.ask(get("/visits?limit=0"), problem(400, violation{"query", "limit"}))
 		p.ask(get("/visits?limit=1001"), problem(400, violation{"query", "limit"}))
 	})},
+	{"database/many-refused", stored(func(p *probe, name string) { // more than a pool has connections
+		p.visit(name)
+		p.visit(name)
+		for range 40 {
+			if p.ask(newVisit(name, ""), status(409)); !p.good() {
+				return
+			}
+		}
+		p.visit("other " + name)
+	})},
+	{"database/many-late", stored(manyLate)},
+}
+
+// recovery is how long it may take until what came too late is out of the way: it
+// waits for the database one after the other.
+const recovery = 30 * time.Second
+
+// manyLate has more stay too long than a pool has connections, all at once, and
+// wants the database to be of use again.
+func manyLate(p *probe, name string) {
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			p.ask(newVisit(name, "?sleep=3000"), problem(504), within(1800*time.Millisecond, 2*time.Second+grace))
+		})
+	}
+	wg.Wait()
+	var last string
+	p.every(recovery, func() bool {
+		a, err := p.exchange(newVisit("other "+newID()+" "+name, ""))
+		if err == nil && a.status == 201 {
+			last = ""
+			return false
+		}
+		if last = fmt.Sprint(err); err == nil {
+			last = a.String()
+		}
+		return true
+	})
+	if last != "" {
+		p.failf("%s, when many were late: want status 201 within %v; came %s", newVisit(name, ""), recovery, last)
+	}
+	p.every(2*time.Second, func() bool { // they would be written when they have slept
+		p.visits(name)
+		return p.good()
+	})
 }
 
 // stored makes a check only where the property db is given, with a name that

@@ -73,6 +73,13 @@ func (f *fake) nth(what string) int {
 	return f.counted[what]
 }
 
+// count is how often nth was.
+func (f *fake) count(what string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.counted[what]
+}
+
 func (f *fake) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := &call{f: f, req: req, query: req.URL.Query()}
 	if req.Body != nil {

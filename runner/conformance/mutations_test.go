@@ -170,6 +170,7 @@ var mutations = []mutation{
 		}
 		return nil
 	})},
+	{"bodies/at-once", "one gets another's", on("POST /echo", replace("7 of 3 ", "7 of 4 "))},
 
 	{"answers/success", "all success is 200", on("GET /status/201", func(c *call) { c.status = 200 })},
 	{"answers/no-body", "there is one", on("GET /status/204", func(c *call) { c.reply.body = []byte("status 204") })},
@@ -334,6 +335,24 @@ var mutations = []mutation{
 		if c.query.Get("limit") == "1" {
 			c.query.Del("limit")
 			*c.reply = *c.listVisits()
+		}
+	})},
+	{"database/many-refused", "it uses connections up", on("POST /visits", func(c *call) {
+		if c.status == 409 && c.f.nth("refused") == 30 {
+			*c.reply = *c.problem(503)
+		}
+	})},
+	{"database/many-late", "it uses connections up", on("POST /visits", func(c *call) {
+		switch {
+		case c.status == 504:
+			c.f.nth("late")
+		case c.f.count("late") >= 10:
+			*c.reply = *c.problem(503)
+		}
+	})},
+	{"database/many-late", "one is kept in the end", on("POST /visits", func(c *call) {
+		if c.status == 504 && c.f.nth("late") == 9 {
+			c.f.keep(visitOf(c.body).Name)
 		}
 	})},
 }
