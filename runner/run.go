@@ -22,7 +22,7 @@ const infoTime = 10 * time.Second
 
 // run is a deployment's bundle, unpacked and ready to start. Its folder is its own:
 //
-//	files/  the bundle, the working directory of every process
+//	files/  the bundle, the working directory of every process; empty for a jar
 //	p1/     a process: props.json, tmp/, and its HOME
 //	s/      the sockets, or a link to where those are
 //	made    a link to what was made of the bundle once, where there is such
@@ -80,8 +80,10 @@ func (r *Runner) prepare(ctx context.Context, want wire.Deployment) (_ *run, err
 	if err = os.Mkdir(n.files, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of deployment: %w", err)
 	}
-	if err = bundle.Unpack(path, n.files); err != nil {
-		return nil, err
+	if n.bundle.Type != "jvm" { // java reads a jar as it is, and an uberjar has thousands of files
+		if err = bundle.Unpack(path, n.files); err != nil {
+			return nil, err
+		}
 	}
 	if n.sockets, err = socketFolder(n.dir, len("18446744073709551615"), n.user); err != nil {
 		return nil, fmt.Errorf("make folder of sockets: %w", err)
