@@ -5,4 +5,6 @@ import "embed"
 
 // Files are what a Runner needs of it: serve.js, which loads a bundle, and the
 // package funcatron beside it.
+//
+//go:embed package.json *.js *.mjs *.d.ts lib
 var Files embed.FS
