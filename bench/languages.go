@@ -254,7 +254,10 @@ func withWarmup(file []byte, warmup bool) ([]byte, error) {
 	var buf bytes.Buffer
 	out := zip.NewWriter(&buf)
 	for _, f := range in.File {
-		if f.Name != "funcatron.yaml" {
+		switch {
+		case strings.HasSuffix(f.Name, "/"): // a folder is there with what is in it
+			continue
+		case f.Name != "funcatron.yaml":
 			if err := out.Copy(f); err != nil {
 				return nil, err
 			}

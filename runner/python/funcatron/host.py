@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import collections.abc
 import contextvars
 import gc
@@ -201,37 +202,33 @@ class Workers:
         self.most = most
         self.run = run
         self.jobs: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
-        self.lock = threading.Lock()
-        self.threads = 0
-        self.idle = 0
+        self.idle: "collections.deque[None]" = collections.deque()  # one for each thread that waits
+        self.threads = 0  # the loop's alone
 
     def submit(self, job: Job) -> None:
-        with self.lock:
-            start = self.idle <= self.jobs.qsize() and self.threads < self.most
-            if start:
-                self.threads += 1
         self.jobs.put(job)
-        if start:
+        try:
+            self.idle.pop()
+        except IndexError:
+            self.start()
+
+    def start(self) -> None:
+        if self.threads < self.most:
+            self.threads += 1
             threading.Thread(target=self.work, daemon=True).start()
 
     def lose(self) -> None:
-        with self.lock:
-            self.threads -= 1
-            start = self.jobs.qsize() > 0
-            self.threads += start
-        if start:
-            threading.Thread(target=self.work, daemon=True).start()
+        self.threads -= 1
+        if not self.jobs.empty():
+            self.start()
 
     def work(self) -> None:
         while True:
-            with self.lock:
-                self.idle += 1
             job = self.jobs.get()
-            with self.lock:
-                self.idle -= 1
             self.run(job)
             if job.ctx.cancelled.is_set():  # lost, and replaced
                 return
+            self.idle.append(None)
 
 
 class Host:
@@ -245,6 +242,8 @@ class Host:
         self.loop = asyncio.get_running_loop()
         self.jobs: Set[Job] = set()
         self.connections: "Set[Connection]" = set()
+        self.finished: "collections.deque[Tuple[Job, Answer]]" = collections.deque()
+        self.waking = False
         self.calm = asyncio.Event()
         self.calm.set()
 
@@ -314,9 +313,21 @@ class Host:
                     answer = failure(e, ctx)
             answer = self.settle(job, answer, success)
             if answer is not None:
-                self.loop.call_soon_threadsafe(self.answer, job, answer)
+                self.finish(job, answer)
         finally:
             _current.reset(token)
+
+    def finish(self, job: Job, answer: Answer) -> None:
+        """Has the loop answer. What finishes until it does wakes it no second time."""
+        self.finished.append((job, answer))
+        if not self.waking:
+            self.waking = True
+            self.loop.call_soon_threadsafe(self.flush)
+
+    def flush(self) -> None:
+        self.waking = False  # first: who comes later wakes again, who came before is in the queue
+        while self.finished:
+            self.answer(*self.finished.popleft())
 
     async def run_async(self, job: Job) -> None:
         ctx = job.ctx
