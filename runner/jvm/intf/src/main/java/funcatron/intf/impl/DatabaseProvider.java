@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.ServiceLoader;
 import java.util.Set;
+import java.util.logging.Level;
 import java.util.logging.Logger;
 import javax.sql.DataSource;
 
@@ -56,16 +57,34 @@ final class DatabaseProvider implements ServiceVendorProvider {
             // This constructor opens nothing: the first connection that is asked for does.
             HikariDataSource pool = new HikariDataSource();
             configure(pool, name, properties);
+            open(pool, logger);
             return Optional.of(new Database(name, pool));
         } finally {
             Thread.currentThread().setContextClassLoader(before);
         }
     }
 
+    /**
+     * Opens the pool while the rest of the bundle starts: to load a driver takes longer than
+     * a first request should. That it fails is told to those who ask for a connection.
+     */
+    private static void open(HikariDataSource pool, Logger logger) {
+        Thread opener = new Thread(() -> {
+            try (Connection first = pool.getConnection()) {
+                logger.log(Level.FINE, "{0} is open: {1}", new Object[] {pool.getPoolName(), first});
+            } catch (SQLException | RuntimeException e) {
+                logger.log(Level.FINE, pool.getPoolName() + " is not open", e);
+            }
+        }, "open " + pool.getPoolName());
+        opener.setDaemon(true);
+        opener.start();
+    }
+
     private void configure(HikariConfig config, String name, Map<String, Object> properties) {
         config.setPoolName(name);
-        config.setAutoCommit(false);
-        config.setIsolateInternalQueries(true); // a driver's own probe must not leave a transaction open
+        // Off while a connection is vended only: an idle one must not be in a transaction, which some
+        // drivers begin with a lock (SQLite's transaction_mode=IMMEDIATE).
+        config.setAutoCommit(true);
         config.setMinimumIdle(1);
         String url = (String) properties.get("url");
         String classname = (String) properties.get("classname");
@@ -145,23 +164,45 @@ final class DatabaseProvider implements ServiceVendorProvider {
         public Connection vend(Accumulator accumulator) throws SQLException {
             Connection connection = pool.getConnection();
             try {
+                connection.setAutoCommit(false);
                 accumulator.accumulate(connection, this);
-            } catch (RuntimeException e) {
-                connection.close();
+            } catch (SQLException | RuntimeException e) {
+                discard(connection);
                 throw e;
             }
             return connection;
         }
 
+        /**
+         * Ends the transaction. To switch auto-commit on is what commits (Connection.setAutoCommit),
+         * and begins no other.
+         */
         @Override
         public void release(Connection connection, boolean success) throws SQLException {
-            try (connection) { // back to the pool, come what may
+            if (connection.isClosed()) {
                 if (success) {
-                    connection.commit();
-                } else {
+                    throw new SQLException("the function has closed the connection, and so has its transaction been rolled back");
+                }
+                return;
+            }
+            try {
+                if (!success) {
                     connection.rollback();
                 }
+                connection.setAutoCommit(true);
+                connection.close(); // back to the pool
+            } catch (SQLException | RuntimeException e) {
+                discard(connection);
+                if (success) {
+                    throw e;
+                }
             }
+        }
+
+        /** Closes the connection for good, and with it whatever it was in the middle of. */
+        private void discard(Connection connection) throws SQLException {
+            pool.evictConnection(connection);
+            connection.close();
         }
 
         @Override
