@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 import urllib.request
+import uuid
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 from urllib.parse import parse_qsl
 
@@ -44,8 +45,9 @@ class Response:
     """An answer with a status and headers of its own.
 
     The body is what a function may return: bytes, a str, anything that JSON can
-    have, None for none, or an iterable of bytes, which is sent as a whole. A
-    Content-Type in headers stands in place of the one that the body's type gives.
+    have, None for none, or an iterator or async iterator of bytes or str, which is sent
+    in blocks as it comes. A Content-Type in headers stands in place of the one that the
+    body's type gives.
     """
 
     __slots__ = ("body", "headers", "status")
@@ -89,18 +91,33 @@ class Context:
         self.headers = Headers(headers)
         self.body = body
         #: The REQ id: 32 hex digits, which every log line carries.
-        self.request_id: str = headers.get("x-request-id", "")
+        self.request_id: str = headers.get("x-request-id") or uuid.uuid4().hex
         #: The operationId.
         self.operation: str = headers.get("x-funcatron-operation", "")
         #: The Execution Properties that the bundle was enabled with. Do not change them.
         self.props = props
-        #: Set when the deadline has passed or the client is gone. A function that
-        #: takes its time looks at it: ``if ctx.cancelled.wait(0.1): return``.
-        self.cancelled = threading.Event()
+        self._over = False
         self._deadline = deadline
         self._services = services
         self._items: List[Tuple[Any, Any]] = []
         self._params: Optional[Dict[str, Dict[str, Any]]] = None
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when the deadline has passed or the client is gone.
+
+        A function that takes its time looks at it: ``if ctx.cancelled.wait(0.1): return``.
+        """
+        event = self.__dict__.setdefault("_event", threading.Event())
+        if self._over:
+            event.set()
+        return event  # type: ignore[no-any-return]
+
+    def _cancel(self) -> None:
+        self._over = True  # first, for an Event that is made meanwhile
+        event = self.__dict__.get("_event")
+        if event is not None:
+            event.set()
 
     # Parameters, of the types that the Swagger document declares, defaults filled in.
 
@@ -144,7 +161,10 @@ class Context:
     def _declared(self, where: str) -> Dict[str, Any]:
         if self._params is None:
             text = self.headers.get("x-funcatron-params", "{}")
-            self._params = json.loads(text.encode("latin-1"))
+            try:
+                self._params = json.loads(text if text.isascii() else text.encode("latin-1"))
+            except ValueError as e:
+                raise HTTPError(400, f"X-Funcatron-Params is not JSON: {e}") from None
         return self._params.get(where) or {}
 
     # What it may use.
@@ -182,14 +202,19 @@ class Context:
         """What is left until the deadline, in seconds; 0 when it has passed."""
         return max(self._deadline - time.monotonic(), 0.0)
 
-    def outgoing_headers(self) -> Dict[str, str]:
+    def headers_out(self) -> Dict[str, str]:
         """The headers that make a call to another function part of this request."""
-        return {name: self.headers[key] for name, key in (("X-Request-Id", "x-request-id"), ("traceparent", "traceparent")) if key in self.headers}
+        given = {name: self.headers[name] for name in ("traceparent", "tracestate") if name in self.headers}
+        return {"X-Request-Id": self.request_id, **given}
 
-    def urlopen(self, url: Union[str, urllib.request.Request], data: Optional[bytes] = None, **options: Any) -> Any:
-        """urllib.request.urlopen with outgoing_headers, and a timeout of what is left."""
+    def request(self, url: Union[str, urllib.request.Request], data: Optional[bytes] = None, **options: Any) -> Any:
+        """urllib.request.urlopen with headers_out, and a timeout of what is left.
+
+        It blocks: async functions call it by ``asyncio.to_thread``, or give their own
+        client headers_out.
+        """
         request = url if isinstance(url, urllib.request.Request) else urllib.request.Request(url, data)
-        for name, value in self.outgoing_headers().items():
+        for name, value in self.headers_out().items():
             if not request.has_header(name.capitalize()):
                 request.add_header(name, value)
         options.setdefault("timeout", max(self.remaining(), 0.001))

@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import json
+import math
 import typing
 import uuid
 from typing import Any, Callable, Dict, Optional, Tuple, Union
@@ -88,11 +89,15 @@ def _int(value: Any, where: str) -> int:
 
 
 def _float(value: Any, where: str) -> float:
-    if type(value) is int:
-        return float(value)
-    if type(value) is not float:
+    try:
+        number = float(value) if type(value) is int else value
+    except OverflowError:
+        number = math.inf
+    if type(number) is not float:
         raise Mismatch(where, f"want a number, not {kind(value)}")
-    return value
+    if math.isinf(number):  # 1e400 is JSON, and Python's parser makes it that
+        raise Mismatch(where, "want a number that a float can hold")
+    return number
 
 
 def _calling(make: Callable[[Any], Any], want: str) -> Decoder:

@@ -13,7 +13,6 @@ import inspect
 import json
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ import time
 import traceback
 import types
 import typing
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from . import convert, logs
 from .context import Context, HTTPError, Response, _current
@@ -41,13 +40,20 @@ Functions = Union[None, types.ModuleType, Mapping[str, Callable[..., Any]]]
 #: Status, headers and body.
 Answer = Tuple[int, List[Tuple[str, str]], bytes]
 
+#: Bytes of a body of pieces that are sent at once. One that ends before goes with its
+#: length, and what fails before is still answered 500.
+BLOCK = 32 << 10
+
+#: Seconds between two looks at the jobs that wait for a thread.
+LOOK = 0.001
+
 
 class Function:
     """A callable, and how it is called."""
 
     def __init__(self, call: Callable[..., Any]):
         self.call = call
-        self.is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
+        self.is_async = any(map(is_async, (call, getattr(call, "__call__", None))))
         self.takes, self.body = self.signature(call)
 
     @staticmethod
@@ -75,6 +81,10 @@ class Function:
         if self.body is not None:
             return ctx, self.body(ctx)
         return (ctx,) if self.takes else ()
+
+
+def is_async(call: Any) -> bool:
+    return inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
 
 
 def body_of(annotation: Any, optional: bool) -> Callable[[Context], Any]:
@@ -121,13 +131,17 @@ def parse(ctx: Context) -> Any:
     if not ctx.body:
         raise HTTPError(400, "the body is missing")
     try:
-        return json.loads(ctx.body)
+        return json.loads(ctx.body, parse_constant=no_constant)
     except (ValueError, RecursionError) as e:
         raise HTTPError(400, f"the body is not JSON: {e}") from None
 
 
-def answer_of(result: Any) -> Answer:
-    """What a function returned, as an answer."""
+def no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def answer_of(result: Any) -> Tuple[int, List[Tuple[str, str]], Any]:
+    """What a function returned, as an answer; its body may be an iterator of pieces yet."""
     if not isinstance(result, Response):
         result = Response(result, 204 if result is None else 200)
     body, media = encode(result.body)
@@ -145,16 +159,24 @@ def answer_of(result: Any) -> Answer:
     return result.status, headers, body
 
 
-def encode(body: Any) -> Tuple[bytes, str]:
+def encode(body: Any) -> Tuple[Any, str]:
     if body is None:
         return b"", ""
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), "application/octet-stream"
     if isinstance(body, str):
         return body.encode("utf-8", "replace"), "text/plain; charset=utf-8"
-    if isinstance(body, collections.abc.Iterator):
-        return b"".join(body), "application/octet-stream"
+    if isinstance(body, (collections.abc.Iterator, collections.abc.AsyncIterator)):
+        return body, "application/octet-stream"
     return convert.to_json(body), "application/json"
+
+
+def piece_of(piece: Any) -> bytes:
+    if isinstance(piece, str):
+        return piece.encode("utf-8", "replace")
+    if isinstance(piece, (bytes, bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(f"a piece of the body is a {type(piece).__name__}, not bytes or str")
 
 
 def problem(status: int, detail: str, ctx: Context, headers: Mapping[str, str] = {}) -> Answer:
@@ -180,7 +202,7 @@ def failure(error: BaseException, ctx: Context) -> Answer:
 class Job:
     """A request that is worked on. Whoever claims it first answers it."""
 
-    __slots__ = ("_claim", "connection", "ctx", "function", "task", "timer")
+    __slots__ = ("_claim", "begun", "connection", "ctx", "function", "kept", "lost", "running", "task", "timer")
 
     def __init__(self, connection: Connection, ctx: Context, function: Function):
         self.connection = connection
@@ -188,6 +210,10 @@ class Job:
         self.function = function
         self.timer: Optional[asyncio.TimerHandle] = None
         self.task: Optional["asyncio.Task[None]"] = None
+        self.begun = False  # the answer's head has left
+        self.kept = False  # what the function did is
+        self.running = False  # in a thread; with lost, guarded by Workers.lock
+        self.lost = False
         self._claim = threading.Lock()
 
     def claim(self) -> bool:
@@ -195,40 +221,89 @@ class Job:
 
 
 class Workers:
-    """Threads for functions that are not async. One whose function goes on after its
-    time counts no more, until it returns."""
+    """Threads for functions that are not async.
 
-    def __init__(self, most: int, run: Callable[[Job], None]):
+    Of threads that compute one can run at a time, and each that is awake besides costs
+    the others a switch at every system call. So a job wakes one only where none is
+    awake, and while jobs wait, look says whether more would help: they do where nothing
+    gets done, or where the processor has nothing to do since the functions wait.
+    """
+
+    def __init__(self, most: int, run: Callable[[Job], None], loop: asyncio.AbstractEventLoop):
         self.most = most
         self.run = run
-        self.jobs: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
-        self.idle: "collections.deque[None]" = collections.deque()  # one for each thread that waits
-        self.threads = 0  # the loop's alone
+        self.loop = loop
+        self.jobs: Deque[Job] = collections.deque()
+        self.lock = threading.Lock()
+        # Guarded by lock:
+        self.awake = 0  # of those that count: one whose function goes on after its time does not
+        self.asleep: List[threading.Lock] = []  # each held until its thread is to wake
+        self.done = 0  # since the last look
+        self.looking = False
+        self.seen = (0.0, 0.0)
 
     def submit(self, job: Job) -> None:
-        self.jobs.put(job)
-        try:
-            self.idle.pop()
-        except IndexError:
-            self.start()
+        with self.lock:
+            self.jobs.append(job)
+            if self.awake == 0:
+                self.wake(1)
+            elif not self.looking:
+                self.looking = True
+                self.look_later()
 
-    def start(self) -> None:
-        if self.threads < self.most:
-            self.threads += 1
-            threading.Thread(target=self.work, daemon=True).start()
+    def look_later(self) -> None:
+        self.done = 0
+        self.seen = (time.monotonic(), time.process_time())
+        self.loop.call_later(LOOK, self.look)
 
-    def lose(self) -> None:
-        self.threads -= 1
-        if not self.jobs.empty():
-            self.start()
+    def look(self) -> None:
+        with self.lock:
+            if not self.jobs:
+                self.looking = False
+                return
+            began, spent = self.seen
+            if time.process_time() - spent < (time.monotonic() - began) / 2:
+                self.wake(len(self.jobs))
+            elif self.done == 0:
+                self.wake(max(self.awake, 1))
+            self.look_later()
+
+    def wake(self, n: int) -> None:
+        for _ in range(min(n, len(self.jobs), self.most - self.awake)):
+            self.awake += 1
+            if self.asleep:
+                self.asleep.pop().release()
+            else:
+                threading.Thread(target=self.work, daemon=True).start()
+
+    def lose(self, job: Job) -> None:
+        """A job's time is over: a thread that still runs it is replaced."""
+        with self.lock:
+            if job.running:
+                job.lost = True
+                self.awake -= 1
+                self.wake(1)
 
     def work(self) -> None:
+        bed = threading.Lock()
+        bed.acquire()
         while True:
-            job = self.jobs.get()
+            with self.lock:
+                job = self.jobs.popleft() if self.jobs else None
+                if job is not None:
+                    job.running = True
+                else:
+                    self.awake -= 1
+                    self.asleep.append(bed)
+            if job is None:
+                bed.acquire()
+                continue
             self.run(job)
-            if job.ctx.cancelled.is_set():  # lost, and replaced
-                return
-            self.idle.append(None)
+            with self.lock:
+                job.running = False
+                self.done += 1
+                if job.lost:
+                    return
 
 
 class Host:
@@ -238,19 +313,31 @@ class Host:
         self.functions = functions
         self.props = props
         self.services = services
-        self.workers = Workers(concurrency, self.run)
         self.loop = asyncio.get_running_loop()
+        self.workers = Workers(concurrency, self.run, self.loop)
         self.jobs: Set[Job] = set()
         self.connections: "Set[Connection]" = set()
         self.finished: "collections.deque[Tuple[Job, Answer]]" = collections.deque()
         self.waking = False
-        self.calm = asyncio.Event()
-        self.calm.set()
+        self.ending = False
+        self.ended = asyncio.Event()  # all connections are
 
     def connect(self) -> Connection:
-        connection = Connection(self.handle, self.gone)
+        return Connection(self.handle, self.gone, self.made)
+
+    def made(self, connection: Connection) -> None:
+        # Not in connect: what is accepted while the server closes is never made, nor lost.
         self.connections.add(connection)
-        return connection
+        if self.ending:
+            connection.end()
+
+    async def end(self) -> None:
+        """Ends the connections, each when what it is worked on for is answered, and sent."""
+        self.ending = True
+        for connection in list(self.connections):
+            connection.end()
+        if self.connections:
+            await self.ended.wait()
 
     def handle(self, connection: Connection, request: Request) -> None:
         try:
@@ -265,7 +352,6 @@ class Host:
         job = Job(connection, ctx, function)
         connection.job = job
         self.jobs.add(job)
-        self.calm.clear()
         job.timer = self.loop.call_later(max(left, 0), self.expire, job)
         if function.is_async:
             job.task = self.loop.create_task(self.run_async(job))
@@ -278,15 +364,17 @@ class Host:
         job = connection.job
         if isinstance(job, Job):
             self.expire(job)
+        if self.ending and not self.connections:
+            self.ended.set()
 
     def expire(self, job: Job) -> None:
         if not job.claim():
             return
-        job.ctx.cancelled.set()
+        job.ctx._cancel()
         if job.task is not None:
             job.task.cancel()
         else:
-            self.workers.lose()
+            self.workers.lose(job)
         self.answer(job, problem(504, "The function did not answer in time.", job.ctx))
 
     def answer(self, job: Job, answer: Answer) -> None:
@@ -294,9 +382,84 @@ class Host:
         if job.timer is not None:
             job.timer.cancel()
         job.connection.job = None
-        job.connection.answer(*answer)
-        if not self.jobs:
-            self.calm.set()
+        if not job.begun:
+            job.connection.answer(*answer)
+        elif job.kept:
+            job.connection.finish(answer[2])
+        else:
+            job.connection.break_off()
+
+    # Bodies that come in pieces. A transaction lasts until the last was made, and the
+    # end of the body leaves after the commit.
+
+    async def send(self, job: Job, status: int, headers: List[Tuple[str, str]], block: bytes) -> None:
+        if job not in self.jobs:
+            raise ConnectionAbortedError("nobody waits for the answer any more")
+        if not job.begun:
+            job.begun = True
+            job.connection.begin(status, headers)
+        await job.connection.send(block)
+
+    def pour(self, job: Job, status: int, headers: List[Tuple[str, str]], pieces: Any) -> Answer:
+        """Sends all but the rest of a body, which it returns."""
+        block = bytearray()
+        try:
+            for piece in self.from_loop(job.ctx, pieces) if isinstance(pieces, collections.abc.AsyncIterator) else pieces:
+                block += piece_of(piece)
+                if len(block) >= BLOCK:
+                    asyncio.run_coroutine_threadsafe(self.send(job, status, headers, bytes(block)), self.loop).result()
+                    block.clear()
+                    if job.ctx.method == "HEAD":
+                        break
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
+        return status, headers, bytes(block)
+
+    async def pour_async(self, job: Job, status: int, headers: List[Tuple[str, str]], pieces: Any) -> Answer:
+        block = bytearray()
+        if not isinstance(pieces, collections.abc.AsyncIterator):
+            pieces = self.from_thread(pieces)
+        try:
+            async for piece in pieces:
+                block += piece_of(piece)
+                if len(block) >= BLOCK:
+                    await self.send(job, status, headers, bytes(block))
+                    block.clear()
+                    if job.ctx.method == "HEAD":
+                        break
+        finally:
+            if hasattr(pieces, "aclose"):
+                await pieces.aclose()
+        return status, headers, bytes(block)
+
+    def from_loop(self, ctx: Context, pieces: AsyncIterator[Any]) -> Iterator[Any]:
+        """What an async iterator gives, for a thread."""
+        end = object()
+
+        async def step() -> Any:
+            _current.set(ctx)  # of the step's own
+            return await anext_of(pieces, end)
+
+        while True:
+            piece = asyncio.run_coroutine_threadsafe(step(), self.loop).result()
+            if piece is end:
+                return
+            yield piece
+
+    async def from_thread(self, pieces: Iterator[Any]) -> AsyncIterator[Any]:
+        """What an iterator gives, which may block, for the loop."""
+        end = object()
+        try:
+            while True:
+                step: Callable[..., Any] = contextvars.copy_context().run
+                piece = await self.loop.run_in_executor(self.services.vending, step, next, pieces, end)
+                if piece is end:
+                    return
+                yield piece
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
 
     def run(self, job: Job) -> None:
         """Calls a function that is not async, in a thread of Workers."""
@@ -306,11 +469,13 @@ class Host:
         success = False
         try:
             try:
-                if not ctx.cancelled.is_set():
-                    answer, success = answer_of(job.function.call(*job.function.arguments(ctx))), True
+                if not ctx._over:
+                    answer = answer_of(job.function.call(*job.function.arguments(ctx)))
+                    if not isinstance(answer[2], bytes):
+                        answer = self.pour(job, *answer)
+                    success = True
             except BaseException as e:  # SystemExit too, which ends no process from a thread
-                if not ctx.cancelled.is_set():
-                    answer = failure(e, ctx)
+                answer = None if ctx._over else failure(e, ctx)
             answer = self.settle(job, answer, success)
             if answer is not None:
                 self.finish(job, answer)
@@ -335,10 +500,13 @@ class Host:
         answer: Optional[Answer] = None
         success = False
         try:
-            answer, success = answer_of(await job.function.call(*job.function.arguments(ctx))), True
+            result = job.function.call(*job.function.arguments(ctx))
+            answer = answer_of(await result if inspect.isawaitable(result) else result)
+            if not isinstance(answer[2], bytes):
+                answer = await self.pour_async(job, *answer)
+            success = True
         except BaseException as e:
-            if not ctx.cancelled.is_set():
-                answer = failure(e, ctx)
+            answer = None if ctx._over else failure(e, ctx)
         if ctx._items:  # to commit may take its time
             settle = self.loop.run_in_executor(self.services.releasing, contextvars.copy_context().run, self.settle, job, answer, success)
             while True:
@@ -364,6 +532,7 @@ class Host:
         late = ctx.remaining() <= 0 and bool(ctx._items)
         try:
             ctx._release(success and mine and not late)
+            job.kept = success and mine and not late
         except Exception as e:
             answer = failure(e, ctx)
         if not mine:
@@ -371,6 +540,14 @@ class Host:
         if success and late:
             return problem(504, "The function did not answer in time.", ctx)
         return answer
+
+
+async def anext_of(pieces: AsyncIterator[Any], end: Any) -> Any:
+    """anext, which Python 3.9 lacks."""
+    try:
+        return await pieces.__anext__()
+    except StopAsyncIteration:
+        return end
 
 
 def load(names: List[str], given: Functions) -> Dict[str, Function]:
@@ -490,9 +667,7 @@ async def _serve(functions: Dict[str, Function], props: Dict[str, Any], services
         server = await loop.create_server(host.connect, "127.0.0.1", int(port or 0), backlog=1024)
     await ended.wait()
     server.close()
-    for connection in list(host.connections):
-        connection.end()
     try:
-        await asyncio.wait_for(host.calm.wait(), FINISH)
+        await asyncio.wait_for(host.end(), FINISH)
     except asyncio.TimeoutError:
         log.warning("%d requests did not finish", len(host.jobs))

@@ -13,6 +13,8 @@ MAX_BODY = 64 << 20
 #: Bytes of the next request that are read while one is worked on.
 MAX_AHEAD = 1 << 20
 
+Headers = Iterable[Tuple[str, str]]
+
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in http.HTTPStatus}
 
 
@@ -118,15 +120,22 @@ class Connection(asyncio.Protocol):
     """One connection: its requests one after the other, each answered before the next.
 
     handle is called with a request, and answers it by answer(). gone is called when
-    the connection is no more, whether or not that was answered.
+    the connection is no more, whether or not that was answered; made before all else.
     """
 
-    def __init__(self, handle: Callable[["Connection", Request], None], gone: Callable[["Connection"], None]):
+    def __init__(
+        self, handle: Callable[["Connection", Request], None], gone: Callable[["Connection"], None], made: Callable[["Connection"], None]
+    ):
         self.handle = handle
         self.gone = gone
+        self.made = made
         self.job: object = None  # handle's
         self.busy = False
         self.closing = False
+        self.held = False  # reading is
+        self.bodiless = False  # the answer is
+        self.room = asyncio.Event()  # to write more
+        self.room.set()
         self.transport: Optional[asyncio.Transport] = None
         self.buffer = bytearray()
         self.searched = 0
@@ -136,16 +145,19 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.made(self)
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self.transport = None
+        self.room.set()
         self.gone(self)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         if not self.busy:
             self.advance()
-        elif len(self.buffer) > MAX_AHEAD and self.transport is not None:
+        elif len(self.buffer) > MAX_AHEAD and self.transport is not None and not self.held:
+            self.held = True
             self.transport.pause_reading()
 
     def advance(self) -> None:
@@ -187,29 +199,68 @@ class Connection(asyncio.Protocol):
             del self.buffer[: request.length]
         return request
 
-    def answer(self, status: int, headers: Iterable[Tuple[str, str]], body: bytes, close: bool = False) -> None:
+    def answer(self, status: int, headers: Headers, body: bytes, close: bool = False) -> None:
         """Answers the request that was handed on, in one write: head and body apart cost a client 40 ms on TCP."""
-        request, self.request, self.busy = self.request, None, False
         if self.transport is None:
             return
-        head = request is not None and request.method == "HEAD"
-        bodiless = status in (204, 304)
-        close = close or self.closing or request is None or not request.keep_alive
+        self.closing = self.closing or close
+        text = self.head(status, headers, "" if status in (204, 304) else f"Content-Length: {len(body)}\r\n")
+        self.transport.write(text if self.bodiless else text + body)
+        self.answered()
+
+    def head(self, status: int, headers: Headers, framing: str) -> bytes:
+        request = self.request
+        self.bodiless = status in (204, 304) or (request is not None and request.method == "HEAD")
+        if request is None or not request.keep_alive:
+            self.closing = True
         lines = [f"{name}: {value}\r\n" for name, value in headers]
-        if close:
+        if self.closing:
             lines.append("Connection: close\r\n")
-        if not bodiless:
-            lines.append(f"Content-Length: {len(body)}\r\n")
+        lines.append(framing)
         lines.append("\r\n")
         text = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n".encode()
-        text += "".join(lines).encode("latin-1", "replace")
-        self.transport.write(text if head or bodiless else text + body)
-        if close:
+        return text + "".join(lines).encode("latin-1", "replace")
+
+    def answered(self) -> None:
+        self.request, self.busy = None, False
+        if self.transport is None:
+            return
+        if self.closing:
             self.transport.close()
             return
-        self.transport.resume_reading()
+        if self.held:
+            self.held = False
+            self.transport.resume_reading()
         if self.buffer:
             self.loop.call_soon(self.resume)
+
+    # An answer whose length is not known before its end: begin, send, finish.
+
+    def begin(self, status: int, headers: Headers) -> None:
+        if self.transport is not None:
+            self.transport.write(self.head(status, headers, "" if status in (204, 304) else "Transfer-Encoding: chunked\r\n"))
+
+    async def send(self, block: bytes) -> None:
+        """Sends a part of the body, and waits while the Runner is slower than that."""
+        if self.transport is not None and block and not self.bodiless:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(block), block))
+            await self.room.wait()
+
+    def finish(self, block: bytes) -> None:
+        if self.transport is not None and not self.bodiless:
+            self.transport.write((b"%x\r\n%b\r\n0\r\n\r\n" % (len(block), block)) if block else b"0\r\n\r\n")
+        self.answered()
+
+    def break_off(self) -> None:
+        """Ends the connection, so that half an answer is not taken for a whole one."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        self.room.clear()
+
+    def resume_writing(self) -> None:
+        self.room.set()
 
     def resume(self) -> None:
         if not self.busy and self.transport is not None:

@@ -198,6 +198,8 @@ class Database(Vendor):
     def release(self, item: Any, success: bool) -> None:
         try:
             if success:
+                if not getattr(item, "in_transaction", True):  # sqlite3 says so
+                    raise RuntimeError("the function ended its transaction itself: that is left to funcatron")
                 item.commit()
             else:
                 item.rollback()

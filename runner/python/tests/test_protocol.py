@@ -17,7 +17,7 @@ class Wire:
         self.requests = []
         self.closed = False
         self.is_gone = False
-        self.connection = Connection(self.handle, lambda _: setattr(self, "is_gone", True))
+        self.connection = Connection(self.handle, lambda _: setattr(self, "is_gone", True), lambda _: None)
         self.connection.connection_made(self)
 
     def handle(self, connection, request):

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -39,6 +40,44 @@ def anything(ctx, body): return {"type": type(body).__name__, "value": body if n
 def text(ctx, body: str): return body[::-1]
 def answer(ctx): return Response([1], 418, {"X-A": ["1", "2"], "Content-Type": "application/x-test"})
 def pieces(ctx): return (b"%d," % i for i in range(3))
+N = 20000
+def many(ctx):
+    for i in range(N): yield "%7d\\n" % i
+async def amany(ctx):
+    for i in range(N):
+        if i % 5000 == 0: await asyncio.sleep(0)
+        yield "%7d\\n" % i
+async def mixed(ctx): return many(ctx)
+def demixed(ctx): return Response(amany(ctx), 203, {"Content-Type": "text/x"})
+def breaks(ctx):
+    yield bytes(100000)
+    raise RuntimeError("broke off")
+def breaks_early(ctx):
+    yield b"a few"
+    raise RuntimeError("broke early")
+def stalls(ctx):
+    try:
+        yield bytes(100000)
+        ctx.cancelled.wait(5)
+        yield b"late"
+    finally:
+        print("closed the pieces", current() is ctx)
+def streamed(ctx):
+    db = rows(ctx.vend("db"))
+    db.execute("INSERT INTO t VALUES (1)")
+    yield bytes(100000)
+    db.execute("INSERT INTO t VALUES (2)")
+    if "fail" in ctx.query: raise RuntimeError("no")
+    yield b"."
+def ends(ctx): rows(ctx.vend("db")).commit()
+def huge(ctx):
+    print("made")
+    return bytes(16 << 20)
+def out(ctx): return ctx.headers_out()
+def ask(ctx):
+    with ctx.request(ctx.query["url"]) as r: return r.read()
+def hog(ctx):
+    while not ctx.cancelled.is_set(): pass
 def smuggle(ctx): return Response(None, 200, {"X-A": "a\\r\\nX-B: b"})
 def refuse(ctx): raise HTTPError(409, "there is one already", {"X-Why": "because"})
 def fail(ctx): raise RuntimeError("secret of the function")
@@ -195,7 +234,7 @@ class Process:
             return db.execute("SELECT count(*) FROM t").fetchone()[0]
 
 
-NAMES = ["nothing", "hello", "person", "maybe", "anything", "text", "answer", "pieces", "smuggle", "refuse", "fail", "leave", "afail", "nan", "logs", "alogs", "slow", "aslow",
+NAMES = ["nothing", "hello", "person", "maybe", "anything", "text", "answer", "pieces", "many", "amany", "mixed", "demixed", "breaks", "breaks_early", "stalls", "streamed", "ends", "huge", "out", "ask", "hog", "smuggle", "refuse", "fail", "leave", "afail", "nan", "logs", "alogs", "slow", "aslow",
          "stuck", "nap", "pid", "insert", "ainsert", "lacks", "counter", "Group.member"]
 
 
@@ -254,11 +293,59 @@ class Serving(unittest.TestCase):
         self.assertEqual((status, text), (200, b"dcba"))
 
     def test_bodies_that_are_refused(self):
-        for body, want in [(b"{", "not JSON"), (b"", "missing"), (b'{"age":1}', "name: is missing"), (b'{"name":"x","age":"y"}', "age: want an integer"), (b"[" * 100000, "not JSON")]:
+        for body, want in [(b"{", "not JSON"), (b"", "missing"), (b'{"age":1}', "name: is missing"), (b'{"name":"x","age":"y"}', "age: want an integer"), (b'{"name":"x","age":NaN}', "NaN is no number"), (b"[" * 100000, "not JSON")]:
             status, headers, text = self.ask("person", "", body, "POST", Content_Type="application/json")
             answer = json.loads(text)
             self.assertEqual((status, headers["Content-Type"], answer["title"], answer["requestId"]), (400, "application/problem+json", "Bad Request", REQ))
             self.assertIn(want, answer["detail"])
+
+    def test_pieces(self):
+        want = b"".join(b"%7d\n" % i for i in range(20000))
+        for name, status, media in [("many", 200, "application/octet-stream"), ("amany", 200, "application/octet-stream"),
+                                    ("mixed", 200, "application/octet-stream"), ("demixed", 203, "text/x")]:
+            with self.subTest(name):
+                got, headers, body = self.ask(name)
+                self.assertEqual((got, headers["Content-Type"], headers["Transfer-Encoding"], headers["Content-Length"]), (status, media, "chunked", None))
+                self.assertEqual(body, want)
+        with contextlib.closing(self.process.connect()) as c:  # the next answer on the connection is found
+            for method, body in [("GET", want), ("HEAD", b""), ("GET", want)]:
+                c.request(method, "/", headers={"X-Funcatron-Operation": "pkg.app.amany"})
+                self.assertEqual(c.getresponse().read(), body)
+
+    def test_pieces_that_break_off(self):
+        self.assertEqual(self.ask("breaks_early")[0], 500)
+        for name, timeout, word in [("breaks", 9000, "broke off"), ("stalls", 300, "closed the pieces True")]:
+            with self.subTest(name):
+                with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
+                    self.ask(name, timeout=timeout)
+                self.process.says(word)
+
+    def test_outgoing(self):
+        trace = f"00-{REQ}-00f067aa0ba902b7-01"
+        self.assertEqual(json.loads(self.ask("out", traceparent=trace)[2]), {"X-Request-Id": REQ, "traceparent": trace})
+        heard = {}
+
+        class Other(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                heard.update(self.headers)
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"hi")
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Other) as other:
+            t = threading.Thread(target=other.handle_request)
+            t.start()
+            got = self.ask("ask", f"?url=http://127.0.0.1:{other.server_port}/", traceparent=trace)
+            t.join(20)
+        heard = {name.lower(): value for name, value in heard.items()}
+        self.assertEqual((got[2], heard["x-request-id"], heard["traceparent"]), (b"hi", REQ, trace))
+
+    def test_parameters_that_are_no_json(self):
+        self.assertEqual(self.ask("hello", X_Funcatron_Params="{")[0], 400)
 
     def test_errors(self):
         status, headers, text = self.ask("refuse")
@@ -306,6 +393,16 @@ class Serving(unittest.TestCase):
             before = json.loads(self.ask("counter")[2])
         self.assertEqual(before[-2:], [True, "vend"])
 
+    def test_functions_that_compute_keep_nobody(self):
+        hogs = [threading.Thread(target=self.ask, args=("hog",), kwargs={"timeout": 2000}) for _ in range(3)]
+        for t in hogs:
+            t.start()
+        for _ in range(5):
+            self.assertEqual(self.ask("Group.member")[2], b"of a class")
+        self.assertTrue(all(t.is_alive() for t in hogs))
+        for t in hogs:
+            t.join()
+
     def test_many_at_once(self):
         results = []
         threads = [threading.Thread(target=lambda: results.append(self.ask("nap")[2])) for _ in range(32)]
@@ -335,6 +432,21 @@ class Database(unittest.TestCase):
             for t in threads:
                 t.join()
             self.assertEqual((results, p.count()), ([204] * 20, 24))
+
+    def test_pieces_are_of_the_transaction(self):
+        with app() as p:
+            self.assertEqual(len(p.ask("pkg.app.streamed")[2]), 100001)
+            self.assertEqual(p.count(), 2)
+            with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
+                p.ask("pkg.app.streamed", "?fail=1")
+            self.assertEqual(p.ask("pkg.app.insert")[0], 204)
+            self.assertEqual(p.count(), 3)
+
+    def test_a_transaction_that_the_function_ended(self):
+        with app() as p:
+            self.assertEqual(p.ask("pkg.app.ends")[0], 500)
+            p.says("ended its transaction itself")
+            self.assertEqual(p.ask("pkg.app.insert")[0], 204)
 
     def test_properties_that_are_wrong(self):
         for url, word in [("oracle://x/y", "no driver"), (None, "has a url"), ("sqlite:", "names no file"), ("postgresql://u:pass@h:port/d", "the url is none")]:
@@ -392,6 +504,17 @@ class Ending(unittest.TestCase):
             t.join()
             self.assertEqual((got, p.wait()), ([b"done"], 0))
             self.assertIn("closed", p.out.decode())
+
+    def test_what_is_sent_is_sent_whole(self):
+        with app() as p, contextlib.closing(p.connect()) as c, contextlib.closing(p.connect()):  # one of them idle
+            c.request("GET", "/", headers={"X-Funcatron-Operation": "pkg.app.huge"})
+            p.says("made")
+            p.process.send_signal(signal.SIGTERM)
+            # Read only when no other connection is let in: the answer is larger than what a socket holds.
+            p.until(lambda: not p.accepts(), "end of listening")
+            self.assertEqual(len(c.getresponse().read()), 16 << 20)
+            self.assertEqual(p.wait(), 0)
+            self.assertNotIn("did not finish", p.out.decode())
 
     def test_threads_that_never_return_keep_nothing(self):
         with app() as p:

@@ -10,7 +10,7 @@ import logging
 import random
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import List
+from typing import List, Optional
 
 from funcatron import Context, HTTPError, Response
 
@@ -56,7 +56,7 @@ def simple_get(ctx: Context):
     return answer
 
 
-def post_or_delete(ctx: Context, data: Data = None):
+def post_or_delete(ctx: Context, data: Optional[Data] = None):
     count = ctx.path_params["cnt"]  # the document has it required
     if ctx.method == "POST":
         return [Data(f"{data.name}{i}", data.age + i) for i in range(1, count + 1)]
