@@ -6,6 +6,7 @@ import asyncio
 import collections
 import collections.abc
 import contextvars
+import functools
 import gc
 import http
 import importlib
@@ -20,7 +21,7 @@ import time
 import traceback
 import types
 import typing
-from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, AsyncIterator, Awaitable, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from . import convert, logs
 from .context import Context, HTTPError, Response, _current
@@ -177,6 +178,25 @@ def piece_of(piece: Any) -> bytes:
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return bytes(piece)
     raise TypeError(f"a piece of the body is a {type(piece).__name__}, not bytes or str")
+
+
+def gather(pieces: Iterator[Any]) -> bytes:
+    """The next BLOCK bytes, or somewhat more; less is the end."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece_of(piece)
+        if len(block) >= BLOCK:
+            break
+    return bytes(block)
+
+
+async def gather_async(pieces: AsyncIterator[Any]) -> bytes:
+    block = bytearray()
+    async for piece in pieces:
+        block += piece_of(piece)
+        if len(block) >= BLOCK:
+            break
+    return bytes(block)
 
 
 def problem(status: int, detail: str, ctx: Context, headers: Mapping[str, str] = {}) -> Answer:
@@ -401,65 +421,50 @@ class Host:
         await job.connection.send(block)
 
     def pour(self, job: Job, status: int, headers: List[Tuple[str, str]], pieces: Any) -> Answer:
-        """Sends all but the rest of a body, which it returns."""
-        block = bytearray()
+        """Sends all but the rest of a body, which it returns. In a thread of Workers."""
+        elsewhere = isinstance(pieces, collections.abc.AsyncIterator)
         try:
-            for piece in self.from_loop(job.ctx, pieces) if isinstance(pieces, collections.abc.AsyncIterator) else pieces:
-                block += piece_of(piece)
-                if len(block) >= BLOCK:
-                    asyncio.run_coroutine_threadsafe(self.send(job, status, headers, bytes(block)), self.loop).result()
-                    block.clear()
-                    if job.ctx.method == "HEAD":
-                        break
+            while True:
+                block = self.on_loop(job.ctx, gather_async(pieces)) if elsewhere else gather(pieces)
+                if len(block) < BLOCK:
+                    return status, headers, block
+                self.on_loop(job.ctx, self.send(job, status, headers, block))
+                if job.ctx.method == "HEAD":
+                    return status, headers, b""
         finally:
-            if hasattr(pieces, "close"):
+            if hasattr(pieces, "aclose"):
+                self.on_loop(job.ctx, pieces.aclose())
+            elif hasattr(pieces, "close"):
                 pieces.close()
-        return status, headers, bytes(block)
 
     async def pour_async(self, job: Job, status: int, headers: List[Tuple[str, str]], pieces: Any) -> Answer:
-        block = bytearray()
-        if not isinstance(pieces, collections.abc.AsyncIterator):
-            pieces = self.from_thread(pieces)
+        """pour, for a function that is async."""
+        elsewhere = not isinstance(pieces, collections.abc.AsyncIterator)
         try:
-            async for piece in pieces:
-                block += piece_of(piece)
-                if len(block) >= BLOCK:
-                    await self.send(job, status, headers, bytes(block))
-                    block.clear()
-                    if job.ctx.method == "HEAD":
-                        break
+            while True:
+                block = await (self.in_thread(gather, pieces) if elsewhere else gather_async(pieces))
+                if len(block) < BLOCK:
+                    return status, headers, block
+                await self.send(job, status, headers, block)
+                if job.ctx.method == "HEAD":
+                    return status, headers, b""
         finally:
             if hasattr(pieces, "aclose"):
                 await pieces.aclose()
-        return status, headers, bytes(block)
+            elif hasattr(pieces, "close"):
+                await self.in_thread(pieces.close)
 
-    def from_loop(self, ctx: Context, pieces: AsyncIterator[Any]) -> Iterator[Any]:
-        """What an async iterator gives, for a thread."""
-        end = object()
+    def on_loop(self, ctx: Context, call: Awaitable[Any]) -> Any:
+        """Has the loop do it, while this thread waits."""
 
-        async def step() -> Any:
-            _current.set(ctx)  # of the step's own
-            return await anext_of(pieces, end)
+        async def run() -> Any:
+            _current.set(ctx)  # of the task's own
+            return await call
 
-        while True:
-            piece = asyncio.run_coroutine_threadsafe(step(), self.loop).result()
-            if piece is end:
-                return
-            yield piece
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result()
 
-    async def from_thread(self, pieces: Iterator[Any]) -> AsyncIterator[Any]:
-        """What an iterator gives, which may block, for the loop."""
-        end = object()
-        try:
-            while True:
-                step: Callable[..., Any] = contextvars.copy_context().run
-                piece = await self.loop.run_in_executor(self.services.vending, step, next, pieces, end)
-                if piece is end:
-                    return
-                yield piece
-        finally:
-            if hasattr(pieces, "close"):
-                pieces.close()
+    def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        return self.loop.run_in_executor(self.services.vending, functools.partial(contextvars.copy_context().run, call, *arguments))
 
     def run(self, job: Job) -> None:
         """Calls a function that is not async, in a thread of Workers."""
@@ -540,14 +545,6 @@ class Host:
         if success and late:
             return problem(504, "The function did not answer in time.", ctx)
         return answer
-
-
-async def anext_of(pieces: AsyncIterator[Any], end: Any) -> Any:
-    """anext, which Python 3.9 lacks."""
-    try:
-        return await pieces.__anext__()
-    except StopAsyncIteration:
-        return end
 
 
 def load(names: List[str], given: Functions) -> Dict[str, Function]:
