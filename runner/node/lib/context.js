@@ -1,5 +1,6 @@
 'use strict';
 
+const querystring = require('node:querystring');
 const { parse } = require('./json.js');
 const { loggerOf } = require('./log.js');
 const { outgoing } = require('./trace.js');
@@ -113,20 +114,14 @@ function parseParams(header) {
   return params;
 }
 
+const everyKey = { maxKeys: 0 };
+
 // mergeQuery adds to the declared query parameters those that the document does not
 // declare, as strings, or as lists of them where one is repeated. Anybody may choose
 // their names, so the object has no prototype that one could hit.
 function mergeQuery(declared, uri) {
-  const all = Object.create(null);
   const start = uri.indexOf('?');
-  if (start >= 0) {
-    for (const [name, value] of new URLSearchParams(uri.slice(start))) {
-      const before = all[name];
-      if (before === undefined) all[name] = value;
-      else if (Array.isArray(before)) before.push(value);
-      else all[name] = [before, value];
-    }
-  }
+  const all = start < 0 ? Object.create(null) : querystring.parse(uri.slice(start + 1), '&', '=', everyKey);
   return Object.assign(all, declared);
 }
 
