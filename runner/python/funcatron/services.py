@@ -6,10 +6,12 @@ register_vendor adds others.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -47,6 +49,9 @@ class Vendor:
 Build = Callable[[str, Dict[str, Any], logging.Logger], Vendor]
 
 _builds: Dict[str, Build] = {}
+
+#: Seconds for which a connection that is not used is taken for alive.
+TRUSTED = 0.5
 
 
 def register_vendor(type: str, build: Build) -> None:
@@ -138,7 +143,7 @@ class Database(Vendor):
             self.open = self.mysql({k: v for k, v in {**where, **login}.items() if v})
         else:
             raise ValueError(f"there is no driver for a url that begins with {scheme}: but for sqlite, postgresql and mysql")
-        self.idle: List[Any] = []
+        self.idle: List[Tuple[Any, float]] = []  # and since when
         self.lock = threading.Lock()
         self.room = threading.BoundedSemaphore(int(props.get("maxConnections", 16)))
 
@@ -190,9 +195,13 @@ class Database(Vendor):
             raise
 
     def connection(self) -> Any:
-        with self.lock:
-            if self.idle:
-                return self.idle.pop()
+        while True:
+            with self.lock:
+                if not self.idle:
+                    break
+                connection, since = self.idle.pop()
+            if self.turn is not None or time.monotonic() - since < TRUSTED or answers(connection):
+                return connection
         return self.open()
 
     def release(self, item: Any, success: bool) -> None:
@@ -208,7 +217,7 @@ class Database(Vendor):
             raise
         else:
             with self.lock:
-                self.idle.append(item)
+                self.idle.append((item, time.monotonic()))
         finally:
             if self.turn is not None:
                 self.turn.release()
@@ -217,8 +226,20 @@ class Database(Vendor):
     def close(self) -> None:
         with self.lock:
             idle, self.idle = self.idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
+
+
+def answers(connection: Any) -> bool:
+    """Whether the database is still there; a connection that is not is closed."""
+    try:
+        connection.cursor().execute("SELECT 1")
+        connection.rollback()
+        return True
+    except Exception:
+        with contextlib.suppress(Exception):
+            connection.close()
+        return False
 
 
 def first_of(*names: str) -> Any:
