@@ -3,6 +3,7 @@
 // Serves the functions to the Runner: HTTP/1.1 over its socket.
 
 const http = require('node:http');
+const net = require('node:net');
 const { requests } = require('./state.js');
 const { parse } = require('./json.js');
 const { bareType, isJSON } = require('./document.js');
@@ -38,20 +39,32 @@ function createServer(host) {
   });
   server.timeout = 0;
   server.maxHeadersCount = 0;
-  const calls = new Set();
-  server.on('connection', (socket) => socket.on('close', () => socket[current]?.cancel(new Error('the connection was closed'))));
+  const running = { sockets: new Set(), calls: new Set(), draining: false };
+  server.on('connection', (socket) => {
+    running.sockets.add(socket);
+    socket.on('close', () => {
+      running.sockets.delete(socket);
+      socket[current]?.cancel(new Error('the connection was closed'));
+    });
+  });
   server.on('request', (req, res) => {
-    const call = new Call(host, req, res, calls);
+    const call = new Call(host, req, res, running);
     req.socket[current] = call;
-    calls.add(call);
+    running.calls.add(call);
     receive(call, req);
   });
-  server.drain = (ms) => drain(server, calls, ms);
+  server.drain = (ms) => drain(server, running, ms);
   return server;
 }
 
-async function drain(server, calls, ms) {
-  const closed = new Promise((resolve) => server.close(resolve)); // of every connection, when its answer is out
+async function drain(server, running, ms) {
+  const { calls, sockets } = running;
+  running.draining = true;
+  // Not http.Server's own close: it cuts off connections that still send an answer.
+  const closed = new Promise((resolve) => net.Server.prototype.close.call(server, resolve));
+  for (const socket of sockets) {
+    if (!socket[current]) socket.destroySoon();
+  }
   let timer;
   const late = new Promise((resolve) => {
     timer = setTimeout(resolve, ms, true);
@@ -86,7 +99,7 @@ function receive(call, req) {
 /** Call is one request on its way through. */
 class Call {
   body = noBody;
-  #calls;
+  #running;
   #res;
   #deadline = Infinity;
   #timer;
@@ -97,11 +110,11 @@ class Call {
   #finished;
   #ctx;
 
-  constructor(host, req, res, calls) {
+  constructor(host, req, res, running) {
     this.host = host;
     this.req = req;
     this.#res = res;
-    this.#calls = calls;
+    this.#running = running;
     const left = Number(this.header('x-funcatron-timeout-ms') ?? NaN);
     if (left >= 0) this.#deadline = performance.now() + Math.min(left, maxTimeout);
   }
@@ -318,8 +331,10 @@ class Call {
   }
 
   #finish() {
-    if (this.req.socket[current] === this) this.req.socket[current] = undefined;
-    this.#calls.delete(this);
+    const { socket } = this.req;
+    if (socket[current] === this) socket[current] = undefined;
+    this.#running.calls.delete(this);
+    if (this.#running.draining) socket.destroySoon(); // when all is sent
     this.#finished?.resolve();
   }
 }
