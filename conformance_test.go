@@ -15,6 +15,7 @@ import (
 
 	"github.com/funcatron/funcatron/dispatch/brokertest"
 	"github.com/funcatron/funcatron/runner/conformance"
+	"github.com/funcatron/funcatron/runner/pack"
 )
 
 // language is a sample, and how its bundle comes about.
@@ -34,7 +35,7 @@ var languages = []language{
 	{"spring-boot", []string{"java"}, built("spring-boot.jar"), func(file string) map[string]any {
 		return map[string]any{"url": "jdbc:sqlite:" + file}
 	}},
-	{"python", []string{"python3"}, built("python.zip"), func(file string) map[string]any {
+	{"python", []string{"python3"}, packed("python"), func(file string) map[string]any {
 		return map[string]any{"url": "sqlite://" + file}
 	}},
 	{"node", []string{"node"}, built("node.zip"), func(file string) map[string]any {
@@ -64,6 +65,15 @@ func built(name string, more ...string) func(*testing.T) (string, error) {
 			}
 		}
 		return file, nil
+	}
+}
+
+// packed is a bundle that is its folder.
+func packed(name string) func(*testing.T) (string, error) {
+	return func(t *testing.T) (string, error) {
+		out := filepath.Join(t.TempDir(), name+".zip")
+		_, err := pack.Dir(bg, pack.Options{Dir: filepath.Join("runner", "samples", name), Out: out})
+		return out, err
 	}
 }
 
@@ -100,11 +110,12 @@ func (l language) props(t *testing.T) map[string]any {
 	return map[string]any{"maxVisits": 2, "key": "value", "db": db}
 }
 
-// Every language's sample does all that functions must be able to do. One after the
-// other: deadlines are among it.
+// Every language's sample does all that functions must be able to do. A few at a
+// time: much of it is waiting for deadlines.
 func TestConformance(t *testing.T) {
 	for _, l := range languages {
 		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
 			file := l.sample(t)
 			s := upSystem(t, t.TempDir(), "--jvm-host", jvmHost)
 			conforms(t, s, l, file, s.procs["up"])

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // harmful is the document of a jar that is dangerous to itself.
@@ -63,7 +65,13 @@ public class `+class+` implements Func<byte[]> {
 		t.Fatalf("javac: %v\n%s", err, out)
 	}
 
-	path := filepath.Join(t.TempDir(), "harm.jar")
+	return withDocument(t, sample, fmt.Sprintf(harmful, version), os.DirFS(classes))
+}
+
+// withDocument is the jar sample with another document, and with more files.
+func withDocument(t *testing.T, sample, document string, more fs.FS) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bundle.jar")
 	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -81,19 +89,69 @@ public class `+class+` implements Func<byte[]> {
 	}
 	w, cerr := out.Create("funcatron.yaml")
 	if err = errors.Join(err, cerr); err == nil {
-		_, err = io.WriteString(w, fmt.Sprintf(harmful, version))
+		_, err = io.WriteString(w, document)
 	}
-	if err = errors.Join(err, out.AddFS(os.DirFS(classes)), out.Close(), file.Close()); err != nil {
+	if more != nil {
+		err = errors.Join(err, out.AddFS(more))
+	}
+	if err = errors.Join(err, out.Close(), file.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// sampleIn is the sample in a language.
+func sampleIn(t *testing.T, name string) string {
+	t.Helper()
+	return languages[slices.IndexFunc(languages, func(l language) bool { return l.name == name })].sample(t)
+}
+
+// The samples run with the documents that the announcement's had, which say nothing
+// of a runtime: that a jar is one is seen by what it holds.
+func TestAnnouncedDocuments(t *testing.T) {
+	reference := os.Getenv("FUNCATRON_REFERENCE")
+	if reference == "" {
+		t.Log("FUNCATRON_REFERENCE is not set: no documents to run")
+		return
+	}
+	s := upSystem(t, t.TempDir(), "--jvm-host", jvmHost)
+	for _, name := range []string{"java", "scala"} {
+		document, err := os.ReadFile(filepath.Join(reference, "samples", name+"-sample.funcatron.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.enable(s.add(withDocument(t, sampleIn(t, name), string(document), nil)), map[string]any{"key": "value"})
+		var simple struct {
+			Num   int64             `json:"num-param"`
+			Bools bool              `json:"bools"`
+			Query map[string]string `json:"query-params"`
+			Time  string            `json:"time"`
+		}
+		decode(t, s.serves("/sample/"+name+"/simple/42?cool=yes").body, &simple)
+		if _, err := time.Parse("Mon Jan 02 15:04:05 MST 2006", simple.Time); err != nil || simple.Num != 42 || !simple.Bools || simple.Query["cool"] != "yes" {
+			t.Errorf("%s: %+v (%v)", name, simple, err)
+		}
+		for _, tc := range []struct {
+			method, body string
+			status       int
+			want         string
+		}{
+			{"POST", `{"name":"Ann","age":30}`, 200, `[{"name":"Ann1","age":31},{"name":"Ann2","age":32}]`},
+			{"DELETE", "", 200, `{"name":"Deleted 2","age":2}`},
+			{"GET", "", 400, "Expecting a POST or DELETE, but got get"},
+		} {
+			if a := request(t, tc.method, s.gateway+"/sample/"+name+"/change/2", tc.body); a.status != tc.status || a.body != tc.want {
+				t.Errorf("%s: %s: %d %s, want %d %s", name, tc.method, a.status, a.body, tc.status, tc.want)
+			}
+		}
+	}
 }
 
 // Whatever a jar does, its own process suffers, and nothing else does: two jars with
 // two versions of one library, one of which is put through everything while the other
 // is asked all the time.
 func TestJarsAreKeptApart(t *testing.T) {
-	sample := languages[slices.IndexFunc(languages, func(l language) bool { return l.name == "java" })].sample(t)
+	sample := sampleIn(t, "java")
 	s := upSystem(t, t.TempDir(), "--jvm-host", jvmHost)
 	for _, version := range []string{"one", "two"} {
 		s.enable(s.add(harmJar(t, sample, version)), nil)
