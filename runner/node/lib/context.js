@@ -2,6 +2,7 @@
 
 const querystring = require('node:querystring');
 const { parse } = require('./json.js');
+const { HTTPError } = require('./answer.js');
 const { loggerOf } = require('./log.js');
 const { outgoing } = require('./trace.js');
 
@@ -21,8 +22,10 @@ class Context {
     this.#call = call;
     this.operation = operation;
     this.requestId = requestId;
-    const header = call.header('x-funcatron-params');
-    this.#params = header === undefined ? {} : parseParams(header);
+  }
+
+  get #declared() {
+    return (this.#params ??= parseParams(this.#call.header('x-funcatron-params')));
   }
 
   get method() {
@@ -42,23 +45,23 @@ class Context {
   }
 
   get pathParams() {
-    return this.#params.path ?? {};
+    return this.#declared.path ?? {};
   }
 
   get queryParams() {
-    return (this.#query ??= mergeQuery(this.#params.query, this.uri));
+    return (this.#query ??= mergeQuery(this.#declared.query, this.uri));
   }
 
   get headerParams() {
-    return this.#params.header ?? {};
+    return this.#declared.header ?? {};
   }
 
   get formParams() {
-    return this.#params.form ?? {};
+    return this.#declared.form ?? {};
   }
 
   get params() {
-    return (this.#merged ??= Object.assign(Object.create(null), this.headerParams, this.formParams, this.queryParams, this.pathParams));
+    return (this.#merged ??= { ...this.headerParams, ...this.formParams, ...this.queryParams, ...this.pathParams });
   }
 
   get props() {
@@ -108,21 +111,47 @@ function either(a, b) {
 // parseParams reads an X-Funcatron-Params header. Headers come as one character a
 // byte, and the JSON in this one may be UTF-8.
 function parseParams(header) {
-  const text = /[\x80-\xff]/.test(header) ? Buffer.from(header, 'latin1').toString() : header;
-  const params = parse(text);
-  if (params === null || typeof params !== 'object' || Array.isArray(params)) throw new TypeError('X-Funcatron-Params is no JSON object');
-  return params;
+  if (header === undefined) return {}; // a request made by hand need not have it
+  try {
+    const params = parse(/[\x80-\xff]/.test(header) ? Buffer.from(header, 'latin1').toString() : header);
+    if (params !== null && typeof params === 'object') return params;
+  } catch (error) {
+    throw new HTTPError(400, `X-Funcatron-Params cannot be read: ${error.message}`);
+  }
+  throw new HTTPError(400, 'X-Funcatron-Params is no JSON object');
 }
 
-const everyKey = { maxKeys: 0 };
-
 // mergeQuery adds to the declared query parameters those that the document does not
-// declare, as strings, or as lists of them where one is repeated. Anybody may choose
-// their names, so the object has no prototype that one could hit.
+// declare, as strings, or as lists of them where one is repeated.
 function mergeQuery(declared, uri) {
+  const all = {};
   const start = uri.indexOf('?');
-  const all = start < 0 ? Object.create(null) : querystring.parse(uri.slice(start + 1), '&', '=', everyKey);
+  if (start >= 0) {
+    for (const pair of uri.slice(start + 1).split('&')) {
+      if (pair === '') continue;
+      const end = pair.indexOf('=');
+      if (end < 0) add(all, decode(pair), '');
+      else add(all, decode(pair.slice(0, end)), decode(pair.slice(end + 1)));
+    }
+  }
   return Object.assign(all, declared);
+}
+
+function add(all, name, value) {
+  if (!Object.hasOwn(all, name)) set(all, name, value);
+  else if (Array.isArray(all[name])) all[name].push(value);
+  else set(all, name, [all[name], value]);
+}
+
+// set is a plain assignment, but of the one name that would not be one.
+function set(all, name, value) {
+  if (name === '__proto__') Object.defineProperty(all, name, { value, writable: true, enumerable: true, configurable: true });
+  else all[name] = value;
+}
+
+// decode takes what is no proper escape as it stands.
+function decode(text) {
+  return /[%+]/.test(text) ? querystring.unescape(text.replaceAll('+', ' ')) : text;
 }
 
 module.exports = { Context };

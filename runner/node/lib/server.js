@@ -103,6 +103,7 @@ class Call {
   #res;
   #deadline = Infinity;
   #timer;
+  #inTime = false; // it has succeeded, and is no more to be late
   #abort; // AbortController, once somebody asks for the signal
   #over; // why nothing more is to come of it: an Error, or true when it was answered
   #stream; // iterator of the answer's body
@@ -146,9 +147,9 @@ class Call {
 
   run() {
     if (this.#over) return this.#finish();
+    this.#ctx = new Context(this, this.header('x-funcatron-operation') ?? '', requestIdOf(this.header('x-request-id'), this.header('traceparent')));
     let result;
     try {
-      this.#ctx = this.#context();
       const operation = this.#operation();
       const body = this.#bodyFor(operation);
       result = requests.run(this.#ctx, operation.run, this.#ctx, body);
@@ -156,19 +157,8 @@ class Call {
       return this.#fail(error);
     }
     if (typeof result?.then !== 'function') return this.#succeed(result);
-    this.#arm();
+    armSoon(this);
     result.then((value) => this.#succeed(value), (error) => this.#fail(error));
-  }
-
-  #context() {
-    const operation = this.header('x-funcatron-operation') ?? '';
-    const requestId = requestIdOf(this.header('x-request-id'), this.header('traceparent'));
-    try {
-      return new Context(this, operation, requestId);
-    } catch (cause) {
-      this.#ctx = { operation, requestId };
-      throw new HTTPError(400, `X-Funcatron-Params cannot be read: ${cause.message}`);
-    }
   }
 
   #operation() {
@@ -187,8 +177,9 @@ class Call {
     return this.body;
   }
 
-  #arm() {
-    if (this.#deadline !== Infinity) this.#timer = setTimeout(() => this.#late(), this.remaining());
+  /** arm sets the timer of the deadline, where that is still to come. */
+  arm() {
+    if (this.#deadline !== Infinity && !this.#inTime && !this.#over) this.#timer = setTimeout(() => this.#late(), this.remaining());
   }
 
   // cancel ends the call without an answer.
@@ -229,7 +220,8 @@ class Call {
       drop(answer);
       return this.#late();
     }
-    clearTimeout(this.#timer); // from here on it is in time
+    this.#inTime = true;
+    clearTimeout(this.#timer);
     if (!this.#session?.used) return this.#deliver(answer);
     // Committed before the answer leaves, and without which it does not.
     this.#session.end(true).then(() => this.#deliver(answer), (error) => {
@@ -284,7 +276,8 @@ class Call {
   // is still a 500.
   async #deliverStream(answer) {
     this.#stream = answer.stream;
-    this.#arm();
+    this.#inTime = false; // it has to be sent in time as well
+    this.arm();
     try {
       const first = await this.#stream.next();
       if (this.#over) return;
@@ -339,6 +332,18 @@ class Call {
   }
 }
 
+// Most functions that promise an answer have it before anything else happens, so
+// timers are set only when that has not come about.
+const unarmed = [];
+
+function armSoon(call) {
+  if (unarmed.push(call) === 1) setImmediate(armAll);
+}
+
+function armAll() {
+  for (const call of unarmed.splice(0)) call.arm();
+}
+
 function timeout() {
   return new DOMException('the request ran out of time', 'TimeoutError');
 }
@@ -354,6 +359,9 @@ function parseBody(body) {
 // headOf is the status and headers of an answer. Without a body it is sent in chunks.
 function headOf({ status, headers, type }, body, method) {
   if (status === 204 || status === 304) return { status, headers: without(headers, 'content-length') };
+  if (headers.length === 0 && type !== undefined && typeof body === 'string' && body !== '') {
+    return { status, headers: ['Content-Type', type, 'Content-Length', String(Buffer.byteLength(body))] }; // most are so
+  }
   const head = [...headers];
   if (type !== undefined && body?.length !== 0 && !names(head, 'content-type')) head.push('Content-Type', type);
   // To HEAD, a function may name a length without making the body.
