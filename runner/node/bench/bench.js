@@ -5,7 +5,8 @@
 //
 //   node bench.js [SECONDS]
 //
-// The two take turns, and the median of each counts.
+// The two take turns, and the best of each counts: what else the machine does only ever
+// makes them slower.
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -13,7 +14,7 @@ const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 
-const rounds = 5;
+const rounds = 7;
 const seconds = Number(process.argv[2] ?? 1);
 
 const answer = { 'num-param': 42, bools: true, numero: 0.12242178102028745, 'query-params': { cool: 'yes' }, time: 'Thu Nov 26 12:19:58 UTC 2026' };
@@ -53,7 +54,7 @@ function request(operation, body = '') {
 /** server starts a process that listens on a socket of its own. */
 async function server(dir, name, args) {
   const socket = path.join(dir, name);
-  const child = spawn(process.execPath, args, { cwd: dir, env: { PATH: process.env.PATH, FUNCATRON_SOCKET: socket }, stdio: 'inherit' });
+  const child = spawn(process.execPath, args, { cwd: dir, env: { PATH: process.env.PATH, FUNCATRON_SOCKET: socket, FUNCATRON_SWAGGER_FILE: 'swagger.json' }, stdio: 'inherit' });
   while (!fs.existsSync(socket)) await new Promise((resolve) => setTimeout(resolve, 10));
   return { socket, child };
 }
@@ -77,12 +78,12 @@ async function load(socket, bytes, connections) {
   return answered / ((performance.now() - began) / 1000);
 }
 
-const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
-
 async function main() {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fn'));
   fs.writeFileSync(path.join(dir, 'index.mjs'), bundle);
   fs.writeFileSync(path.join(dir, 'bare.cjs'), bare);
+  const paths = Object.fromEntries(['sync', 'async', 'body'].map((operationId) => [`/${operationId}`, { get: { operationId } }]));
+  fs.writeFileSync(path.join(dir, 'swagger.json'), JSON.stringify({ swagger: '2.0', paths }));
   const ours = await server(dir, 'ours', [path.join(__dirname, '..', 'serve.js')]);
   const other = await server(dir, 'bare', ['bare.cjs']);
   try {
@@ -94,7 +95,7 @@ async function main() {
           rates.bare.push(await load(other.socket, bytes, connections));
           rates.ours.push(await load(ours.socket, bytes, connections));
         }
-        const [a, b] = [median(rates.ours), median(rates.bare)];
+        const [a, b] = [Math.max(...rates.ours), Math.max(...rates.bare)];
         console.log(`${operation.padEnd(6)} ${String(connections).padStart(3)} connections: ${a.toFixed(0)} requests/s, bare ${b.toFixed(0)}, ratio ${(a / b).toFixed(2)}`);
       }
     }
