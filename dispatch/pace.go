@@ -67,6 +67,9 @@ func smooth(v *atomic.Int64, next int64) {
 // admits tells whether the n-th call under way is worth sending, whose time left is
 // given.
 func (p *pace) admits(n int64, now time.Time, left time.Duration) bool {
+	if n <= 1 {
+		return true // whatever the last ones waited for, only an answer can tell that it is over
+	}
 	ran := time.Duration(p.ran.Load())
 	wait := time.Duration(n*p.adds.Load()) - ran
 	half := max((left-ran)/2, left/8) // calls that run long are not all there may be

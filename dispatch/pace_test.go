@@ -234,6 +234,26 @@ func TestPaceOfAMoment(t *testing.T) {
 	}
 }
 
+// One that asks alone, one call after the other, finds out that a pause is over,
+// however long the last calls took.
+func TestPaceOfOneAfterPauses(t *testing.T) {
+	s := newStation(1, 1, 5*time.Millisecond, 20*time.Second)
+	for range 2 { // the process is started anew, and again
+		s.call(0)
+		s.call(0)
+		s.ends[0] = s.ends[0].Add(3 * time.Second)
+		s.until(s.now.Add(4 * time.Second))
+	}
+	s.refused = 0
+	for range 1000 {
+		s.call(0)
+		s.until(s.now.Add(10 * time.Millisecond))
+	}
+	if s.refused > 0 {
+		t.Errorf("%d refused", s.refused)
+	}
+}
+
 // Where nothing is answered nothing is known, and others bound what is sent.
 func TestPaceOfSilence(t *testing.T) {
 	s := newStation(1, 16, time.Hour, 20*time.Second)

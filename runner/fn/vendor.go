@@ -205,6 +205,9 @@ func (c *Context) vend(name string) (any, error) {
 		return nil, err
 	}
 	item, err := vendor.Vend(c)
+	if err != nil && c.Err() != nil {
+		return nil, fmt.Errorf("vend from service %s: %w", name, c.Err()) // it is the request that is over: drivers say that in words of their own
+	}
 	if err != nil {
 		return nil, unavailable(name, err)
 	}

@@ -243,6 +243,20 @@ func TestVendConcurrently(t *testing.T) {
 	}
 }
 
+// A service that cannot be had because the time is over is not the service's fault,
+// whatever its driver calls it.
+func TestVendingWhenItIsLate(t *testing.T) {
+	registerOnce()
+	srv, _ := serveOne(t, func(ctx *fn.Context) (*fn.Response, error) {
+		<-ctx.Done()
+		_, err := fn.Vend[*item](ctx, "badvend")
+		return nil, err
+	}, fn.Options{Props: []byte(`{"badvend": {"type":"ledger","fails":"vend"}}`)})
+	if got := call(t, srv, "GET", "/", "", "X-Funcatron-Timeout-Ms: 20"); got.status != 504 {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+}
+
 func TestNothingIsVendedAfterTheRequest(t *testing.T) {
 	var kept *fn.Context
 	do, _ := ledgers(t, func(ctx *fn.Context) (*fn.Response, error) {
