@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"fmt"
 	"sync"
 	"time"
 )
@@ -33,6 +32,20 @@ var deadlines = []check{
 // asleep has many sleep, all at once, and wants others to be served meanwhile. Those
 // that are asked when the sleepers surely have come are what counts.
 func asleep(p *probe) {
+	const tries = 3 // of which one is enough: a machine may stand still
+	for try := 1; p.heldUp() && p.good(); try++ {
+		if try == tries {
+			p.failf("GET /simple: want an answer while %d others sleep; it came after a sleeper's, %d times in a row", sleepers, tries)
+			break
+		}
+	}
+	p.ask(get("/simple"), status(200))
+	p.ask(get("/sleep/1"), status(200))
+}
+
+// heldUp has many sleep until they are late, and says whether /simple was answered
+// only after the first of them.
+func (p *probe) heldUp() (held bool) {
 	var wg sync.WaitGroup
 	woken := make(chan struct{}) // closed with the first sleeper's answer
 	var once sync.Once
@@ -44,15 +57,12 @@ func asleep(p *probe) {
 	}
 	settled := time.After(250 * time.Millisecond)
 	<-settled
-	p.ask(get("/simple"), status(200), expectation{fmt.Sprintf("an answer while %d others sleep", sleepers), func(*answer) string {
-		select {
-		case <-woken:
-			return "it came after a sleeper's"
-		default:
-			return ""
-		}
-	}})
-	wg.Wait()
 	p.ask(get("/simple"), status(200))
-	p.ask(get("/sleep/1"), status(200))
+	select {
+	case <-woken:
+		held = true
+	default:
+	}
+	wg.Wait()
+	return held
 }
