@@ -48,7 +48,7 @@ func (r *Runner) pythonProgram(ctx context.Context, n *run) (program, error) {
 			return program{}, fmt.Errorf("hand the bundle over as it is: %w", err)
 		}
 		p.args = []string{path, app}
-		p.env = append(p.env, "PYTHONPATH="+host)
+		p.env = append(p.env, "PYTHONPATH="+host, "PEX_EXTRA_SYS_PATH="+host) // a PEX heeds only its own
 		return p, nil
 	case has(pythonRequirements):
 		if p.path, err = r.pythonEnvironment(ctx, n, path, host); err != nil {

@@ -133,7 +133,7 @@ import funcatron, word
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = f"{word.word} {os.path.basename(word.__file__)} {os.path.isfile(sys.argv[0])}".encode()
+        body = f"{word.word} {os.path.basename(word.__file__)} {os.path.isfile(sys.argv[0])} {os.environ['PEX_EXTRA_SYS_PATH'] == os.environ['PYTHONPATH']}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -148,7 +148,7 @@ Server(os.environ["FUNCATRON_SOCKET"], Handler).serve_forever()
 `,
 	})
 	g.live(d)
-	if got := g.get(d, "/"); got != "from inside word.py True" {
+	if got := g.get(d, "/"); got != "from inside word.py True True" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/funcatron/funcatron/runner/turns"
 	"github.com/funcatron/funcatron/shared/certs"
 	"github.com/funcatron/funcatron/shared/statefile"
 )
@@ -60,15 +61,10 @@ type Cache struct {
 	opts   Options
 	client *http.Client
 
-	mu      sync.Mutex
-	entries map[string]*entry // under mu; those that are used or waited for
-	checked map[string]bool   // under mu: this life has seen the file's digest
-}
+	turns turns.Turns // to look at, and fetch, the file of a sha
 
-// entry is a bundle that somebody has or wants.
-type entry struct {
-	turn chan struct{} // of capacity 1: who holds it may look at, and fetch, the file
-	uses int           // under Cache.mu
+	mu      sync.Mutex
+	checked map[string]bool // under mu: this life has seen the file's digest
 }
 
 // New opens the cache in o.Dir and removes what does not belong there.
@@ -79,7 +75,7 @@ func New(o Options) (*Cache, error) {
 	if err := statefile.Clean(o.Dir); err != nil {
 		return nil, fmt.Errorf("open bundle cache: %w", err)
 	}
-	return &Cache{opts: o, client: newClient(o), entries: make(map[string]*entry), checked: make(map[string]bool)}, nil
+	return &Cache{opts: o, client: newClient(o), checked: make(map[string]bool)}, nil
 }
 
 // Close lets go of kept-alive connections. The cache can still be used.
@@ -92,15 +88,11 @@ func (c *Cache) Get(ctx context.Context, sha string) (path string, release func(
 	if !isSha(sha) {
 		return "", nil, fmt.Errorf("get bundle %.80q: not 64 lowercase hex digits", sha)
 	}
-	e := c.enter(sha)
-	release = sync.OnceFunc(func() { c.leave(sha, e) })
-	select {
-	case e.turn <- struct{}{}:
-		defer func() { <-e.turn }()
-	case <-ctx.Done():
-		release()
-		return "", nil, fmt.Errorf("get bundle %s: %w", sha, context.Cause(ctx))
+	done, release, err := c.turns.Take(ctx, sha)
+	if err != nil {
+		return "", nil, fmt.Errorf("get bundle %s: %w", sha, err)
 	}
+	defer done()
 	path = c.path(sha)
 	there, err := c.usable(sha, path)
 	if err == nil && !there {
@@ -114,26 +106,6 @@ func (c *Cache) Get(ctx context.Context, sha string) (path string, release func(
 	_ = os.Chtimes(path, now, now) // what is least recently used is a matter of taste, no error
 	c.evict()
 	return path, release, nil
-}
-
-func (c *Cache) enter(sha string) *entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.entries[sha]
-	if e == nil {
-		e = &entry{turn: make(chan struct{}, 1)}
-		c.entries[sha] = e
-	}
-	e.uses++
-	return e
-}
-
-func (c *Cache) leave(sha string, e *entry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e.uses--; e.uses == 0 {
-		delete(c.entries, sha)
-	}
 }
 
 func (c *Cache) path(sha string) string { return filepath.Join(c.opts.Dir, sha+suffix) }
@@ -175,11 +147,17 @@ func (c *Cache) check(sha string) {
 	c.checked[sha] = true
 }
 
-// evict removes the bundles used least recently, as many as are too many. Those in
-// use stay, and count.
-func (c *Cache) evict() {
+func (c *Cache) uncheck(sha string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.checked, sha)
+}
+
+// evict removes the bundles used least recently, as many as are too many. Those in
+// use stay, and count.
+func (c *Cache) evict() { c.turns.Hold(c.evictUnused) }
+
+func (c *Cache) evictUnused(used func(sha string) bool) {
 	files, err := os.ReadDir(c.opts.Dir)
 	if err != nil {
 		c.opts.Log.Warn("bundle cache cannot be looked through", "err", err)
@@ -207,14 +185,14 @@ func (c *Cache) evict() {
 		if count <= c.opts.MaxBundles && bytes <= c.opts.MaxBytes {
 			return
 		}
-		if c.entries[k.sha] != nil {
+		if used(k.sha) {
 			continue
 		}
 		if err := os.Remove(c.path(k.sha)); err != nil {
 			c.opts.Log.Warn("bundle cannot be dropped from the cache", "err", err)
 			continue
 		}
-		delete(c.checked, k.sha)
+		c.uncheck(k.sha)
 		count--
 		bytes -= k.size
 	}

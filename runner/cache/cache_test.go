@@ -248,8 +248,8 @@ func TestContextEndsGet(t *testing.T) {
 	if _, _, err := c.Get(ctx, shaOf("zip")); err == nil || !strings.Contains(err.Error(), "not told") {
 		t.Errorf("Get = %v, want the last failure", err)
 	}
-	if len(c.entries) != 0 {
-		t.Errorf("%d entries are left", len(c.entries))
+	if c.turns.Len() != 0 {
+		t.Errorf("%d entries are left", c.turns.Len())
 	}
 }
 
@@ -309,8 +309,8 @@ func TestEviction(t *testing.T) {
 			}
 			used()
 			used()
-			if len(c.entries) != 0 {
-				t.Errorf("%d entries are left", len(c.entries))
+			if c.turns.Len() != 0 {
+				t.Errorf("%d entries are left", c.turns.Len())
 			}
 		})
 	}

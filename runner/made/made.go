@@ -22,24 +22,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/funcatron/funcatron/runner/turns"
 )
 
 // Store is a folder of made things. Its methods may be called from any number of
 // goroutines.
 type Store struct {
-	dir  string
-	most int
-
-	mu     sync.Mutex
-	things map[string]*thing // under mu; those that are used or waited for
-}
-
-// thing is what somebody has or wants.
-type thing struct {
-	turn chan struct{} // of capacity 1: who holds it may look at, and make, the folder
-	uses int           // under Store.mu
+	dir   string
+	most  int
+	turns turns.Turns // to look at, and make, the folder of a key
 }
 
 // okSuffix is the mark of a complete thing.
@@ -68,7 +61,7 @@ func Open(dir string, mode fs.FileMode, most int) (*Store, error) {
 			}
 		}
 	}
-	return &Store{dir: dir, most: most, things: make(map[string]*thing)}, nil
+	return &Store{dir: dir, most: most}, nil
 }
 
 // Dir is the folder of all.
@@ -78,15 +71,11 @@ func (s *Store) Dir() string { return s.dir }
 // slash. Where it is not there, make fills a new folder. It stays until release is
 // called. One make of a thing runs at a time; who else wants it waits.
 func (s *Store) Get(ctx context.Context, key string, make func(dir string) error) (dir string, release func(), err error) {
-	t := s.enter(key)
-	release = sync.OnceFunc(func() { s.leave(key, t) })
-	select {
-	case t.turn <- struct{}{}:
-		defer func() { <-t.turn }()
-	case <-ctx.Done():
-		release()
-		return "", nil, context.Cause(ctx)
+	done, release, err := s.turns.Take(ctx, key)
+	if err != nil {
+		return "", nil, err
 	}
+	defer done()
 	dir = s.find(key)
 	if dir == "" {
 		dir, err = s.make(key, make)
@@ -99,26 +88,6 @@ func (s *Store) Get(ctx context.Context, key string, make func(dir string) error
 	_ = os.Chtimes(dir+okSuffix, now, now) // what is least recently used is a matter of taste, no error
 	s.evict()
 	return dir, release, nil
-}
-
-func (s *Store) enter(key string) *thing {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.things[key]
-	if t == nil {
-		t = &thing{turn: make(chan struct{}, 1)}
-		s.things[key] = t
-	}
-	t.uses++
-	return t
-}
-
-func (s *Store) leave(key string, t *thing) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.uses--; t.uses == 0 {
-		delete(s.things, key)
-	}
 }
 
 // find gives the folder of what is there already, or "".
@@ -165,22 +134,22 @@ func (s *Store) make(key string, fill func(dir string) error) (dir string, err e
 
 // evict removes the things used least recently, as many as are too many.
 func (s *Store) evict() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	type unused struct {
 		dir  string
 		last time.Time
 	}
-	var all []unused
-	for _, dir := range s.complete() {
-		info, err := os.Stat(dir + okSuffix)
-		if err == nil && s.things[keyOf(dir)] == nil {
-			all = append(all, unused{dir, info.ModTime()})
+	s.turns.Hold(func(used func(string) bool) {
+		var all []unused
+		for _, dir := range s.complete() {
+			info, err := os.Stat(dir + okSuffix)
+			if err == nil && !used(keyOf(dir)) {
+				all = append(all, unused{dir, info.ModTime()})
+			}
 		}
-	}
-	slices.SortFunc(all, func(a, b unused) int { return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.dir, b.dir)) })
-	for _, u := range all[:max(len(all)-s.most, 0)] {
-		_ = os.Remove(u.dir + okSuffix) // then what cannot be removed goes at the next start
-		_ = os.RemoveAll(u.dir)
-	}
+		slices.SortFunc(all, func(a, b unused) int { return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.dir, b.dir)) })
+		for _, u := range all[:max(len(all)-s.most, 0)] {
+			_ = os.Remove(u.dir + okSuffix) // then what cannot be removed goes at the next start
+			_ = os.RemoveAll(u.dir)
+		}
+	})
 }
