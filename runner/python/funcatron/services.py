@@ -99,6 +99,8 @@ class Services:
         except HTTPError:
             raise
         except Exception as e:
+            if ctx.remaining() <= 0:  # it is the request that is over
+                raise HTTPError(504, "The function did not answer in time.") from e
             raise HTTPError(503, f'the service "{name}" cannot be had: {e}') from e
 
     def close(self) -> None:
