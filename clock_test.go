@@ -24,8 +24,6 @@ var clockReaders = map[string]string{
 	"runner/cache/cache.go":      "which bundle was used last: another order costs a fetch",
 	"runner/made/made.go":        "which thing was used last: another order costs the making of it",
 	"runner/hosts.go":            "a file's time is compared for equality",
-	"runner/jvm.go":              "a file's time is compared for equality",
-	"runner/python.go":           "a file's time is compared for equality",
 	"tron/store/sweep.go":        "when a bundle was uploaded, for people",
 	"tron/store/bundles.go":      "when a bundle was uploaded, for people; the order of a list",
 	"tron/store/deployments.go":  "when a bundle was enabled, for people",

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -102,4 +103,22 @@ func copyFile(from, to string, mode fs.FileMode) (err error) {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close(), os.Chmod(to, mode)) // whatever the umask
+}
+
+// identity tells files from what was there before, or will be: by path, links
+// resolved, size and time.
+func identity(paths ...string) (string, error) {
+	var b strings.Builder
+	for _, path := range paths {
+		path, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return "", err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano())
+	}
+	return b.String(), nil
 }

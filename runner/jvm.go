@@ -115,20 +115,12 @@ type classArchive struct {
 
 // archivePath is the archive's file in dir, named by all that it depends on.
 func archivePath(dir, java, host string, options []string) (string, error) {
-	h := sha256.New()
-	for _, path := range []string{java, host} {
-		path, err := filepath.EvalSymlinks(path)
-		if err != nil {
-			return "", err
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return "", err
-		}
-		_, _ = fmt.Fprintln(h, path, info.Size(), info.ModTime().UnixNano()) // never fails
+	files, err := identity(java, host)
+	if err != nil {
+		return "", err
 	}
-	_, _ = fmt.Fprintf(h, "%q", options)
-	return filepath.Join(dir, "classes-"+hex.EncodeToString(h.Sum(nil)[:8])+".jsa"), nil
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s%q", files, options))
+	return filepath.Join(dir, "classes-"+hex.EncodeToString(sum[:8])+".jsa"), nil
 }
 
 func (c *classArchive) there() bool {

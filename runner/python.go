@@ -62,15 +62,11 @@ func (r *Runner) pythonProgram(ctx context.Context, n *run) (program, error) {
 // pythonEnvironment makes the virtual environment with what the bundle requires, once
 // a bundle and interpreter, and gives its interpreter.
 func (r *Runner) pythonEnvironment(ctx context.Context, n *run, path, host string) (string, error) {
-	target, err := filepath.EvalSymlinks(path)
+	file, err := identity(path)
 	if err != nil {
 		return "", err
 	}
-	info, err := os.Stat(target)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(fmt.Append(nil, target, info.Size(), info.ModTime().UnixNano()))
+	sum := sha256.Sum256([]byte(file))
 	key := "python-" + n.bundle.Sha + "-" + hex.EncodeToString(sum[:4])
 	link := filepath.Join(n.dir, madeName)
 	dir, release, err := r.made.Get(ctx, key, func(dir string) error {
